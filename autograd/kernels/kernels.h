@@ -1,0 +1,55 @@
+/* Kernels: loops over plain memory that know no graph.
+ *
+ * Every .c file in this folder is compiled once per instruction set (autograd/CMakeLists.txt): generic, x86-64-v3 (AVX2,
+ * FMA) and x86-64-v4 (AVX-512). Each compilation fills one table of function pointers from kernels.def; `k` is the best
+ * table this CPU can run, chosen before main. Call a kernel as `k.relu(n, x, y)`.
+ *
+ * A kernel takes pointers and sizes, returns nothing, allocates nothing, writes all of its output and none of its
+ * input. `scratch` is working memory of at least the bytes that the kernel's _scratch function gives for the same
+ * arguments and the current number of threads; its content is undefined before and after. Pointers are 64-byte aligned
+ * where the caller has whole tensors, but no kernel relies on it.
+ *
+ * Threads: each kernel is one OpenMP loop over tiles whose size follows from the shape, each output has one writer, and
+ * partial sums are added in tile order; so the number of threads never changes a bit of the result. */
+#ifndef AUTOGRAD_KERNELS_H
+#define AUTOGRAD_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "autograd/real.h"
+
+/* One convolution, described from its forward side: x [n,h,w,a] * w [kh,kw,a,b] -> y [n,ho,wo,b], where
+ * y[oy,ox] sums x[oy*stride + ky - top, ox*stride + kx - left] * w[ky,kx]; x is zero outside. */
+typedef struct k_conv {
+    int64_t n, h, w, a;
+    int64_t ho, wo, b;
+    int kh, kw, stride, top, left;
+} k_conv;
+
+enum { K_LINEAR, K_RELU };
+
+/* What is done to a result before it is stored: y = activation(sum + bias + residual). Pointers may be NULL. */
+typedef struct k_epilogue {
+    const real *bias;     /* one per output channel */
+    const real *residual; /* like the output */
+    int activation;       /* K_LINEAR, K_RELU */
+} k_epilogue;
+
+/* Operand of a broadcasting element-wise kernel: strides in elements per axis, 0 where repeated. */
+typedef struct k_strided {
+    const real *data;
+    int64_t stride[6];
+} k_strided;
+
+typedef struct k_table {
+    const char *name;
+#define AG_KERNEL(type, name, args) type (*name) args;
+#include "kernels.def"
+#undef AG_KERNEL
+} k_table;
+
+extern k_table k;
+
+#endif

@@ -1,0 +1,156 @@
+/* Layers, networks, quantizers, losses: functions that build graphs.
+ *
+ * A layer is a function from tensor to tensor that finds its parameters by name, or creates them the first time. Parameters
+ * live in an `nn_params`, outside any graph; building the same network in a second graph (for evaluation, for another batch size)
+ * finds the same weights.
+ *
+ *     nn_params *params = nn_params_new(seed);
+ *     nn_scope root = nn_root(params, g);
+ *     ag_tensor *h = nn_conv2d(nn_in(root, "encoder.conv_in"), x, &(nn_conv2d_opt){.out = 64, .kernel = 4, .stride = 2, .pad = 1});
+ *
+ * makes `encoder.conv_in.weight` and `encoder.conv_in.bias`. */
+#ifndef NN_NN_H
+#define NN_NN_H
+
+#include "autograd/ops.h"
+
+/* ---- parameters -------------------------------------------------------------------------------------------------- */
+
+typedef struct nn_params nn_params;
+
+typedef enum nn_kind {
+    NN_PARAMETER, /* trained by gradients                                                     */
+    NN_BUFFER,    /* part of the model, changed by other rules: EMA codebooks, running statistics */
+    NN_OPTIMIZER, /* needed only to go on training: moments, averages                          */
+} nn_kind;
+
+typedef enum nn_layout {
+    NN_PLAIN, /* as other programs store it                                                              */
+    NN_CONV,  /* [kh,kw,in,out] here; [out,in,kh,kw] elsewhere (and [kh,kw,out,in] ~ [in,out,kh,kw] if transposed) */
+} nn_layout;
+
+/* One named tensor. `data` is 64-byte aligned and owned by the nn_params. */
+typedef struct nn_param {
+    char *name; /* dotted */
+    nn_kind kind;
+    nn_layout layout;
+    ag_dtype dtype;
+    int rank;
+    int64_t shape[AG_MAX_RANK];
+    int64_t numel;
+    void *data;
+} nn_param;
+
+/* Initial values; drawn from (seed of the nn_params, hash of the name, element), so no draw depends on another. */
+typedef struct nn_init {
+    enum { NN_ZERO, NN_CONSTANT, NN_UNIFORM, NN_NORMAL, NN_TRUNCATED_NORMAL } rule;
+    double a, b; /* CONSTANT a; UNIFORM [a,b); NORMAL mean a, deviation b; TRUNCATED the same cut at 2 deviations */
+} nn_init;
+
+nn_params *nn_params_new(uint64_t seed);
+void nn_params_free(nn_params *p);
+/* In the order of creation. */
+int nn_params_count(const nn_params *p);
+nn_param *nn_params_at(nn_params *p, int i);
+nn_param *nn_params_find(nn_params *p, const char *name); /* NULL if there is none */
+/* Number of values of all tensors of a kind. */
+int64_t nn_params_numel(const nn_params *p, nn_kind kind);
+
+/* ---- scopes ------------------------------------------------------------------------------------------------------ */
+
+typedef struct nn_scope {
+    nn_params *params;
+    ag_graph *graph;
+    const char *name; /* dotted, owned by params */
+    bool training;    /* dropout, codebook updates and the like happen only if set */
+} nn_scope;
+
+nn_scope nn_root(nn_params *params, ag_graph *g, bool training);
+nn_scope nn_in(nn_scope s, const char *name);            /* `a` in scope `b` is `b.a`; NULL or "": s itself */
+nn_scope nn_at(nn_scope s, const char *name, int i);     /* `name.i` */
+
+/* The tensor `name` of the scope as a state of the graph: created with `init` the first time; a second graph gets the same
+ * memory. A name that exists with another shape is a mistake of the graph. */
+ag_tensor *nn_tensor(nn_scope s, const char *name, nn_kind kind, nn_layout layout, int rank, const int64_t *shape,
+                     nn_init init);
+/* The parameter of `params` that a tensor of nn_tensor stands for; NULL for other tensors. */
+nn_param *nn_param_of(nn_params *p, const ag_tensor *t);
+/* The NN_PARAMETER tensors that `g` has used so far whose names begin with one of `prefixes` (NULL-terminated; NULL: all), in
+ * order of creation, into `out` (room for `max`); returns how many there are. */
+int nn_trainable(nn_params *p, ag_graph *g, const char *const *prefixes, ag_tensor **out, int max);
+
+/* ---- layers ------------------------------------------------------------------------------------------------------ */
+
+/* x [N,H,W,C] -> [N,Ho,Wo,out]. Weights and biases start as U(+-1/sqrt(fan_in)) (the usual default). */
+typedef struct nn_conv2d_opt {
+    int64_t out;
+    int kernel, stride, pad;   /* square; stride 0 = 1 */
+    bool no_bias;
+    ag_activation activation;  /* fused */
+    ag_tensor *residual;       /* added before the activation; NULL = none */
+} nn_conv2d_opt;
+ag_tensor *nn_conv2d(nn_scope s, ag_tensor *x, const nn_conv2d_opt *o);
+/* x [N,H,W,C] -> [N,stride*(H-1)+kernel-2*pad, ..., out]. fan_in counts out*k*k, as in the common library. */
+ag_tensor *nn_conv2d_transposed(nn_scope s, ag_tensor *x, const nn_conv2d_opt *o);
+
+/* ---- losses: tensors -> scalar tensor ------------------------------------------------------------------------------ */
+
+ag_tensor *nn_mse(ag_tensor *y, ag_tensor *x);           /* mean (y-x)^2 over every element */
+
+/* ---- quantizers: one interface ------------------------------------------------------------------------------------- */
+
+/* What every quantizer returns. Loss terms are unweighted scalars, NULL where the quantizer has none. */
+typedef struct nn_quantized {
+    ag_tensor *latents;    /* [...,D] quantized, with the gradient path to z */
+    ag_tensor *codes;      /* [...] i32 (residual: [...,depth]) */
+    ag_tensor *commitment; /* mean (z - sg(q))^2 */
+    ag_tensor *codebook;   /* mean (sg(z) - q)^2; NULL when the codebook learns by EMA */
+    ag_tensor *counts;     /* [K] how often each code was used in this batch */
+    ag_tensor *restarts;   /* [] codes restarted in this step; NULL if never */
+    int64_t K;
+} nn_quantized;
+
+typedef enum nn_codebook_rule { NN_CODEBOOK_EMA, NN_CODEBOOK_GRADIENT } nn_codebook_rule;
+typedef enum nn_codebook_start {
+    NN_START_NORMAL,   /* E ~ N(0,1)                                                             */
+    NN_START_UNIFORM,  /* E ~ U(+-1/K)                                                           */
+    NN_START_KMEANS,   /* ten Lloyd iterations on the first batch (nn_vq_start)                  */
+    NN_START_DATA,     /* random rows of the first batch (nn_vq_start)                           */
+} nn_codebook_start;
+
+typedef struct nn_vq_opt {
+    int64_t K;                 /* number of codes */
+    nn_codebook_rule rule;
+    nn_codebook_start start;
+    double decay;              /* EMA; 0 = 0.99 */
+    double epsilon;            /* Laplace smoothing; 0 = 1e-5 */
+    bool debias;               /* both averages divided by 1 - decay^t, starting from zero (Sonnet) */
+    double restart;            /* restart codes whose EMA count is below this; 0 = never */
+} nn_vq_opt;
+
+/* Vector quantization of the last axis of z [...,D]. Makes `embedding` [K,D] (a parameter, or a buffer with EMA) and, for EMA,
+ * `cluster_size` [K], `embedding_sum` [K,D], `updates` []. Updates are effects and only made in training scopes. */
+nn_quantized nn_vq(nn_scope s, ag_tensor *z, const nn_vq_opt *o);
+/* Data-dependent start: sets embedding, counts and sums of the quantizer at scope name `name` from rows z [n,D]. */
+ag_err nn_vq_start(nn_params *p, const char *name, const nn_vq_opt *o, int64_t n, const real *z, uint64_t seed);
+/* codes [...] -> latents [...,D] with the codebook at s. */
+ag_tensor *nn_vq_lookup(nn_scope s, ag_tensor *codes, const nn_vq_opt *o, int64_t D);
+
+/* ---- networks ------------------------------------------------------------------------------------------------------ */
+
+/* VQ-VAE: van den Oord 2017, arXiv:1711.00937, 4.1; layer sizes as in the public CIFAR-10 set-ups. */
+typedef struct nn_vqvae_opt {
+    int64_t hidden;        /* channels, 128 */
+    int64_t residual;      /* channels inside residual blocks, 32 */
+    int blocks;            /* residual blocks, 2 */
+    int downsampling;      /* stride-2 layers, 2 (each halves height and width) */
+    int64_t D;             /* code dimension, 64 */
+    int64_t channels;      /* of the image */
+    bool residual_bias;    /* residual convolutions with bias (Sonnet) or without */
+    bool relu_before_stack;/* a ReLU after the third convolution (Sonnet) */
+    bool skip_relu;        /* the skip adds relu(x) (in-place ReLU of the common notebook) instead of x */
+} nn_vqvae_opt;
+ag_tensor *nn_vqvae_encoder(nn_scope s, ag_tensor *x, const nn_vqvae_opt *o); /* [N,H,W,C] -> [N,H/4,W/4,D] */
+ag_tensor *nn_vqvae_decoder(nn_scope s, ag_tensor *z, const nn_vqvae_opt *o); /* [N,h,w,D] -> [N,4h,4w,channels] */
+
+#endif
