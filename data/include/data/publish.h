@@ -22,7 +22,10 @@ void data_publish_abort(data_publish *p);
 /* All in one for bytes in memory. */
 ag_err data_publish_bytes(const char *path, const void *bytes, size_t size);
 
-/* Deletes `.*.tmp.PID` files in a folder whose process is gone. */
+/* Deletes `.*.tmp.PID` files in a folder whose process on this machine is gone. */
 void data_publish_clean(const char *folder);
+
+/* AG_ERR_IO for a system call that failed with `error` (an errno): "PATH: disk full ...", "PATH: cannot VERB: REASON". */
+ag_err data_io_fail(const char *path, const char *verb, int error);
 
 #endif
