@@ -108,7 +108,7 @@ ag_err data_publish_begin(data_publish **out, const char *path)
     struct stat st;
     if (!stat(path, &st) && S_ISDIR(st.st_mode))
         return ag_fail(AG_ERR_IO, "%s: is a folder; give the name of a file", path);
-    data_publish *p;
+    data_publish *p = NULL;
     ag_err err = publish_new(&p, path);
     if (err) return err;
     if ((err = publish_create(p)))
