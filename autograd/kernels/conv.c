@@ -1,0 +1,406 @@
+/* conv_forward and conv_input: a convolution and its transpose, direct, channels last.
+ *
+ *   forward   y[oy,ox] = sum x[oy*s + ky - top, ox*s + kx - left] * w[ky,kx]
+ *   input     x[iy,ix] = sum over the same pairs of  y[oy,ox] * w[ky,kx]^T
+ *
+ * Both are the same walk (`map`): positions of a grid, each with a window of source pixels and a panel of weights. For
+ * `input` with stride s the positions split into s*s phases, iy = q*s + ry - top: in one phase only the taps
+ * ky = ry, ry+s, ... meet a y, at oy = q - j for ky = ry + j*s; that is a convolution of step 1 with those taps in reverse
+ * order, written s apart. `forward` has a single phase.
+ *
+ * Memory. Weights are packed once per call as panels [terms][K_PANEL] per phase. A band of source pixels is copied with
+ * its border of zeros into a thread's scratch (not where no window leaves the image), so the loops know no border; then
+ * every panel goes over the whole band. In a row of the window the kw*channels numbers lie side by side, so the sum is
+ * kh long runs. Bias, residual and activation are applied in registers. */
+#include "conv_band.h"
+
+#include <omp.h>
+
+enum { BAND_BYTES = 192 << 10 };
+
+typedef struct map {
+    bool transposed;
+    int64_t n, h, w, c;      /* source images */
+    int64_t out_h, out_w, b; /* result images */
+    int kh, kw, stride, top, left;
+    int64_t q0, r0; /* first row and column of the grid */
+    int phases;     /* per axis */
+    bool padded;    /* some window leaves the source */
+    bands bands;
+} map;
+
+/* One phase along one axis: its taps, where the first one reads at q = 0, where q = 0 is written, and the q that exist. */
+typedef struct axis {
+    int taps, before;  /* before: taps of the phases before this one */
+    int64_t base, out; /* source = q * step + base + tap; result = q * phases + out */
+    int64_t from, to;
+} axis;
+
+static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
+static axis map_axis(const map *m, int phase, bool vertical)
+{
+    const int taps = vertical ? m->kh : m->kw, pad = vertical ? m->top : m->left, s = m->stride;
+    const int64_t size = vertical ? m->out_h : m->out_w;
+    if (!m->transposed) return (axis){.taps = taps, .base = -pad, .from = 0, .to = size};
+    axis a = {.out = phase - pad};
+    for (int i = 0; i < phase; i++) a.before += i < taps ? (taps - i + s - 1) / s : 0;
+    a.taps = phase < taps ? (taps - phase + s - 1) / s : 0;
+    a.base = 1 - a.taps;
+    a.from = -floor_div(a.out, s);
+    a.to = -floor_div(a.out - size, s);
+    return a;
+}
+
+/* Number of windows' source rows (columns) and the first of them at position 0, over all phases. */
+static int64_t map_span(const map *m, int taps) { return m->transposed ? (taps + m->stride - 1) / m->stride : taps; }
+static int64_t map_base(const map *m, int taps, int pad) { return m->transposed ? 1 - map_span(m, taps) : -pad; }
+
+static void map_plan(map *m)
+{
+    const int64_t s = m->stride;
+    m->phases = m->transposed ? m->stride : 1;
+    m->q0 = m->transposed ? m->top / s : 0;
+    m->r0 = m->transposed ? m->left / s : 0;
+    bands *b = &m->bands;
+    b->h = (m->transposed ? k_blocks(m->out_h + m->top, s) : m->out_h) - m->q0;
+    b->w = (m->transposed ? k_blocks(m->out_w + m->left, s) : m->out_w) - m->r0;
+    b->step = m->transposed ? 1 : s;
+    b->span_h = map_span(m, m->kh);
+    b->span_w = map_span(m, m->kw);
+    const int64_t y = m->q0 * b->step + map_base(m, m->kh, m->top), x = m->r0 * b->step + map_base(m, m->kw, m->left);
+    m->padded =
+        y < 0 || x < 0 || y + (b->h - 1) * b->step + b->span_h > m->h || x + (b->w - 1) * b->step + b->span_w > m->w;
+    /* pixels a multiple of 4 KiB apart would share a cache set */
+    b->pixel = m->padded && m->c * b->step * (int64_t)sizeof(real) % 4096 == 0 ? m->c + VL : m->c;
+    bands_choose(b, BAND_BYTES);
+}
+
+static map forward_map(const k_conv *c)
+{
+    map m = {.n = c->n,
+             .h = c->h,
+             .w = c->w,
+             .c = c->a,
+             .out_h = c->ho,
+             .out_w = c->wo,
+             .b = c->b,
+             .kh = c->kh,
+             .kw = c->kw,
+             .stride = c->stride,
+             .top = c->top,
+             .left = c->left};
+    if (c->kh == 1 && c->kw == 1 && c->stride == 1 && !c->top && !c->left && c->ho == c->h && c->wo == c->w) {
+        m.w = m.out_w = c->n * c->h * c->w; /* a 1x1 convolution knows no rows */
+        m.n = m.h = m.out_h = 1;
+    }
+    map_plan(&m);
+    return m;
+}
+
+static map input_map(const k_conv *c)
+{
+    map m = {.transposed = true,
+             .n = c->n,
+             .h = c->ho,
+             .w = c->wo,
+             .c = c->b,
+             .out_h = c->h,
+             .out_w = c->w,
+             .b = c->a,
+             .kh = c->kh,
+             .kw = c->kw,
+             .stride = c->stride,
+             .top = c->top,
+             .left = c->left};
+    if (c->kh == 1 && c->kw == 1 && c->stride == 1 && !c->top && !c->left && c->ho == c->h && c->wo == c->w) {
+        m.w = m.out_w = c->n * c->h * c->w;
+        m.n = m.h = m.out_h = 1;
+    }
+    map_plan(&m);
+    return m;
+}
+
+/* ---- scratch: bias, packed weights, one band a thread ------------------------------------------------------------- */
+
+typedef struct room {
+    real *bias, *weights;
+    char *band;
+    size_t band_bytes, bytes;
+} room;
+
+static room map_room(const map *m, void *scratch, int threads)
+{
+    char *at = k_align_pointer(scratch);
+    const size_t columns = (size_t)k_panel_columns(m->b);
+    const size_t bias = k_align(columns * sizeof(real));
+    const size_t weights = k_align((size_t)(m->kh * m->kw) * (size_t)m->c * columns * sizeof(real));
+    room r = {.bias = (real *)at, .weights = (real *)(at + bias), .band = at + bias + weights};
+    if (m->padded)
+        r.band_bytes = k_align((size_t)bands_source(&m->bands, m->bands.band_h, m->bands.band_w) * sizeof(real));
+    r.bytes = 64 + bias + weights + (size_t)threads * r.band_bytes;
+    return r;
+}
+
+/* ---- weights ------------------------------------------------------------------------------------------------------- */
+
+/* Where the panels of a phase begin. */
+static int64_t phase_weights(const map *m, const axis *v, const axis *h)
+{
+    return ((int64_t)v->before * m->kw + (int64_t)v->taps * h->before) * m->c * k_panel_columns(m->b);
+}
+
+/* One tap of one panel: to[term][width], terms = source channels. */
+static void pack_tap(const map *m, const real *w, int64_t column, int64_t width, real *to)
+{
+    const int64_t columns = k_min(m->b - column, width);
+    for (int64_t j = 0; j < width; j++)
+        for (int64_t i = 0; i < m->c; i++)
+            to[i * width + j] = j >= columns    ? 0
+                                : m->transposed ? w[(column + j) * m->c + i]
+                                                : w[i * m->b + column + j];
+}
+
+/* Unit: one tap of one panel. */
+static void pack_weights(const map *m, const real *w, int64_t unit, real *packed)
+{
+    const int64_t panel = unit / (m->kh * m->kw), width = k_panel_width(m->b, panel);
+    const int tap = (int)(unit % (m->kh * m->kw)), ky = tap / m->kw, kx = tap % m->kw;
+    const axis v = map_axis(m, m->transposed ? ky % m->stride : 0, true);
+    const axis h = map_axis(m, m->transposed ? kx % m->stride : 0, false);
+    const int64_t y = m->transposed ? v.taps - 1 - ky / m->stride : ky;
+    const int64_t x = m->transposed ? h.taps - 1 - kx / m->stride : kx;
+    real *to = packed + phase_weights(m, &v, &h) + panel * K_PANEL * v.taps * h.taps * m->c;
+    pack_tap(m, w + (int64_t)tap * m->c * m->b, panel * K_PANEL, width, to + (y * h.taps + x) * m->c * width);
+}
+
+/* ---- bands ----------------------------------------------------------------------------------------------------------- */
+
+/* Source pixels as the loops see them: `data` is the first one any window of the band reads. */
+typedef struct window {
+    const real *data;
+    int64_t pitch, pixel; /* reals from row to row, from pixel to pixel */
+} window;
+
+static void copy_row(const map *m, const real *row, int64_t x0, int64_t columns, real *to)
+{
+    const int64_t pixel = m->bands.pixel, from = k_min(k_max(-x0, 0), columns),
+                  until = k_max(k_min(m->w - x0, columns), from);
+    memset(to, 0, (size_t)(from * pixel) * sizeof(real));
+    if (pixel == m->c)
+        memcpy(to + from * pixel, row + (x0 + from) * m->c, (size_t)((until - from) * m->c) * sizeof(real));
+    else
+        for (int64_t x = from; x < until; x++)
+            memcpy(to + x * pixel, row + (x0 + x) * m->c, (size_t)m->c * sizeof(real));
+    memset(to + until * pixel, 0, (size_t)((columns - until) * pixel) * sizeof(real));
+}
+
+static window open_window(const map *m, const band *at, const real *source, real *copy)
+{
+    const bands *b = &m->bands;
+    const int64_t y0 = (m->q0 + at->y0) * b->step + map_base(m, m->kh, m->top);
+    const int64_t x0 = (m->r0 + at->x0) * b->step + map_base(m, m->kw, m->left);
+    const real *image = source + at->image * m->h * m->w * m->c;
+    if (!m->padded) return (window){image + (y0 * m->w + x0) * m->c, m->w * m->c, m->c};
+    const int64_t rows = (at->y1 - at->y0 - 1) * b->step + b->span_h,
+                  columns = (at->x1 - at->x0 - 1) * b->step + b->span_w;
+    const int64_t pitch = columns * b->pixel;
+    for (int64_t y = 0; y < rows; y++) {
+        if (y0 + y < 0 || y0 + y >= m->h)
+            memset(copy + y * pitch, 0, (size_t)pitch * sizeof(real));
+        else
+            copy_row(m, image + (y0 + y) * m->w * m->c, x0, columns, copy + y * pitch);
+    }
+    return (window){copy, pitch, b->pixel};
+}
+
+/* ---- the register tile ------------------------------------------------------------------------------------------------ */
+
+typedef struct tile {
+    const real *rows[K_ROWS]; /* first source number of each position */
+    int64_t at[K_ROWS];       /* where its channels go in the result */
+    int count;                /* positions that exist; the others repeat one of them and are not stored */
+    int64_t lanes;            /* channels of the panel that exist */
+    k_terms terms;
+    const real *w, *bias, *residual;
+    real *y;
+    bool relu;
+} tile;
+
+K_INLINE kv tile_finish(const tile *t, kv sum, const real *residual)
+{
+    if (residual) sum += k_load(residual);
+    return t->relu ? k_relu_vector(sum) : sum;
+}
+
+/* Fewer channels than the panel has: through a buffer. */
+static void tile_store_part(const tile *t, const int vectors, const kv *sum, int64_t at)
+{
+    real residual[K_PANEL] = {0}, result[K_PANEL];
+    if (t->residual) memcpy(residual, t->residual + at, (size_t)t->lanes * sizeof(real));
+    for (int v = 0; v < vectors; v++) k_store(result + v * VL, tile_finish(t, sum[v], residual + v * VL));
+    memcpy(t->y + at, result, (size_t)t->lanes * sizeof(real));
+}
+
+K_INLINE void tile_run(const tile *t, const int count, const int vectors)
+{
+    kv sum[K_ROWS][2];
+    for (int p = 0; p < count; p++)
+        for (int v = 0; v < vectors; v++) sum[p][v] = k_load(t->bias + v * VL);
+    k_tile_sum(count, vectors, &t->terms, t->rows, t->w, sum);
+    for (int p = 0; p < count; p++) {
+        const int64_t at = t->at[p];
+        if (p >= t->count) break;
+        if (t->lanes < vectors * VL)
+            tile_store_part(t, vectors, sum[p], at);
+        else
+            for (int v = 0; v < vectors; v++)
+                k_store(t->y + at + v * VL, tile_finish(t, sum[p][v], t->residual ? t->residual + at + v * VL : NULL));
+    }
+}
+
+static void tile_whole_2(const tile *t) { tile_run(t, K_ROWS, 2); }
+static void tile_whole_1(const tile *t) { tile_run(t, K_ROWS, 1); }
+static void tile_half_2(const tile *t) { tile_run(t, K_ROWS / 2, 2); }
+static void tile_half_1(const tile *t) { tile_run(t, K_ROWS / 2, 1); }
+static void tile_single_2(const tile *t) { tile_run(t, 1, 2); }
+static void tile_single_1(const tile *t) { tile_run(t, 1, 1); }
+
+static void tile_any(const tile *t, int64_t width)
+{
+    if (t->count > K_ROWS / 2)
+        (width > VL ? tile_whole_2 : tile_whole_1)(t);
+    else if (t->count > 1)
+        (width > VL ? tile_half_2 : tile_half_1)(t);
+    else
+        (width > VL ? tile_single_2 : tile_single_1)(t);
+}
+
+/* ---- the walk ----------------------------------------------------------------------------------------------------------- */
+
+/* Positions of one phase inside a band, and how they map to the source window and the result. */
+typedef struct walk {
+    int64_t rows, columns;
+    const real *source;
+    int64_t source_row, source_column;
+    int64_t out, out_row, out_column;
+} walk;
+
+static walk phase_walk(const map *m, const band *at, const window *s, const axis *v, const axis *h)
+{
+    const int64_t ya = k_max(m->q0 + at->y0, v->from), yb = k_min(m->q0 + at->y1, v->to);
+    const int64_t xa = k_max(m->r0 + at->x0, h->from), xb = k_min(m->r0 + at->x1, h->to);
+    const int64_t y = (ya - m->q0 - at->y0) * m->bands.step + v->base - map_base(m, m->kh, m->top);
+    const int64_t x = (xa - m->r0 - at->x0) * m->bands.step + h->base - map_base(m, m->kw, m->left);
+    const int64_t oy = ya * m->phases + v->out, ox = xa * m->phases + h->out;
+    return (walk){.rows = k_max(yb - ya, 0),
+                  .columns = k_max(xb - xa, 0),
+                  .source = s->data + y * s->pitch + x * s->pixel,
+                  .source_row = m->bands.step * s->pitch,
+                  .source_column = m->bands.step * s->pixel,
+                  .out = ((at->image * m->out_h + oy) * m->out_w + ox) * m->b,
+                  .out_row = m->phases * m->out_w * m->b,
+                  .out_column = m->phases * m->b};
+}
+
+/* One panel over all positions of a walk, K_ROWS at a time, running on over the ends of rows. */
+static void walk_panel(const walk *p, tile *t, int64_t column, int64_t width)
+{
+    const int64_t positions = p->rows * p->columns;
+    int64_t y = 0, x = 0;
+    for (int64_t first = 0; first < positions; first += K_ROWS) {
+        t->count = (int)k_min(positions - first, K_ROWS);
+        for (int i = 0; i < K_ROWS; i++) {
+            if (i >= t->count) {
+                t->rows[i] = t->rows[0];
+                continue;
+            }
+            t->rows[i] = p->source + y * p->source_row + x * p->source_column;
+            t->at[i] = p->out + y * p->out_row + x * p->out_column + column;
+            if (++x == p->columns) x = 0, y++;
+        }
+        tile_any(t, width);
+    }
+}
+
+typedef struct job {
+    const map *m;
+    const room *r;
+    const k_epilogue *e;
+    const real *source;
+    real *y;
+} job;
+
+/* Panels [from, to) of one phase over one band. */
+static void run_phase(const job *j, const band *at, const window *s, int phase, int64_t from, int64_t to)
+{
+    const map *m = j->m;
+    const axis v = map_axis(m, phase / m->phases, true), h = map_axis(m, phase % m->phases, false);
+    const walk p = phase_walk(m, at, s, &v, &h);
+    if (p.rows == 0 || p.columns == 0) return;
+    const bool merged = s->pixel == m->c;
+    tile t = {.terms = {.ky = v.taps,
+                        .kx = merged ? 1 : h.taps,
+                        .length = merged ? h.taps * m->c : m->c,
+                        .pitch = s->pitch,
+                        .step = s->pixel},
+              .residual = j->e ? j->e->residual : NULL,
+              .y = j->y,
+              .relu = j->e && j->e->activation == K_RELU};
+    for (int64_t i = from; i < to; i++) {
+        const int64_t column = i * K_PANEL, width = k_panel_width(m->b, i);
+        t.w = j->r->weights + phase_weights(m, &v, &h) + column * v.taps * h.taps * m->c;
+        t.bias = j->r->bias + column;
+        t.lanes = k_min(m->b - column, width);
+        walk_panel(&p, &t, column, width);
+    }
+}
+
+static void map_run(const map *m, const real *source, const real *w, const k_epilogue *e, real *y, void *scratch)
+{
+    const int threads = omp_get_max_threads();
+    const room r = map_room(m, scratch, threads);
+    const job j = {m, &r, e, source, y};
+    const int64_t panels = k_blocks(m->b, K_PANEL), items = m->n * bands_per_image(&m->bands);
+    /* too few bands for the threads: each band is done in parts, by panels (this changes no sum) */
+    const int64_t parts = k_max(k_min(panels, k_blocks(4 * threads, k_max(items, 1))), 1);
+    const int64_t chunk = k_blocks(panels, parts);
+    for (int64_t i = 0; i < k_panel_columns(m->b); i++) r.bias[i] = i < m->b && e && e->bias ? e->bias[i] : 0;
+#pragma omp parallel num_threads(threads)
+    {
+        real *copy = (real *)(r.band + (size_t)omp_get_thread_num() * r.band_bytes);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < panels * m->kh * m->kw; i++) pack_weights(m, w, i, r.weights);
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < items * parts; i++) {
+            const band at = bands_at(&m->bands, i / parts);
+            const window s = open_window(m, &at, source, copy);
+            const int64_t from = k_min(i % parts * chunk, panels), to = k_min(from + chunk, panels);
+            for (int phase = 0; phase < m->phases * m->phases; phase++) run_phase(&j, &at, &s, phase, from, to);
+        }
+    }
+}
+
+size_t K(conv_forward_scratch)(const k_conv *c)
+{
+    const map m = forward_map(c);
+    return map_room(&m, NULL, omp_get_max_threads()).bytes;
+}
+
+void K(conv_forward)(const k_conv *c, const real *x, const real *w, const k_epilogue *e, real *y, void *scratch)
+{
+    const map m = forward_map(c);
+    map_run(&m, x, w, e, y, scratch);
+}
+
+size_t K(conv_input_scratch)(const k_conv *c)
+{
+    const map m = input_map(c);
+    return map_room(&m, NULL, omp_get_max_threads()).bytes;
+}
+
+void K(conv_input)(const k_conv *c, const real *y, const real *w, const k_epilogue *e, real *x, void *scratch)
+{
+    const map m = input_map(c);
+    map_run(&m, y, w, e, x, scratch);
+}

@@ -1,0 +1,281 @@
+/* conv_weight: dw[ky,kx,ci,co] = sum over images and positions of x[oy*s + ky - top, ox*s + kx - left, ci] * y[oy,ox,co].
+ *
+ * The register tile holds `m` rows (input channels, or kx and input channels together where these are few) times a panel
+ * of output channels and adds up positions. Both sides are copied once per band so that the tile reads each as one stream:
+ *
+ *   x   [block of m channels][row][column][m], with the border of zeros; every tap of the kernel reads the same block,
+ *       shifted. With few channels: [row][column][channels], and a block of rows is m neighbouring numbers of a kernel row.
+ *   y   [panel][position][K_PANEL]
+ *
+ * The bands of all images are divided into groups; each group adds into its own partial result, and the partial results
+ * are added in the order of the groups. The groups follow from the shape alone. */
+#include "conv_band.h"
+
+#include <omp.h>
+
+enum {
+    BAND_BYTES = 128 << 10,
+    BATCH_POSITIONS = 256, /* positions added up between loading and storing a tile */
+    BATCH_MOST = 16,       /* bands in a batch */
+    GROUPS_MOST = 16,
+    GROUP_POSITIONS = 512,
+    FEW_CHANNELS = 8,
+};
+static const size_t partial_limit = (size_t)64 << 20;
+
+typedef struct plan {
+    const k_conv *c;
+    bands bands;
+    bool few;                /* kx and input channels make the rows together */
+    int m;                   /* rows of a tile */
+    int64_t row_blocks;      /* tiles that the rows of one kernel row (few) or one tap take */
+    int64_t tiles;           /* row_blocks * kh (few), * kh * kw */
+    int64_t panels, columns; /* of output channels */
+    int64_t items, batch, groups;
+    int64_t x_reals, y_reals; /* copies of one band */
+    size_t partial_bytes, thread_bytes;
+} plan;
+
+/* Rows of w that the tiles of one block run share, and where they begin. */
+static int64_t run_rows(const plan *p) { return p->few ? p->c->kw * p->c->a : p->c->a; }
+static int64_t run_of(const plan *p, int64_t tile) { return tile / p->row_blocks * run_rows(p); }
+
+static void plan_bands(plan *p)
+{
+    const k_conv *c = p->c;
+    p->bands = (bands){.h = c->ho, .w = c->wo, .step = c->stride, .span_h = c->kh, .span_w = c->kw};
+    if (c->kh == 1 && c->kw == 1 && c->stride == 1 && !c->top && !c->left && c->ho == c->h && c->wo == c->w)
+        p->bands.h = 1, p->bands.w = c->h * c->w; /* a 1x1 convolution knows no rows */
+    p->bands.pixel = p->few ? c->a : p->row_blocks * p->m;
+    bands_choose(&p->bands, BAND_BYTES);
+    p->x_reals = bands_source(&p->bands, p->bands.band_h, p->bands.band_w) + K_ROWS;
+    p->y_reals = p->bands.band_h * p->bands.band_w * p->columns;
+}
+
+static plan make_plan(const k_conv *c)
+{
+    plan p = {.c = c, .few = c->a < FEW_CHANNELS, .panels = k_blocks(c->b, K_PANEL), .columns = k_panel_columns(c->b)};
+    p.row_blocks = k_blocks(run_rows(&p), K_ROWS);
+    p.m = (int)k_blocks(run_rows(&p), p.row_blocks);
+    p.tiles = p.row_blocks * c->kh * (p.few ? 1 : c->kw);
+    plan_bands(&p);
+    p.items = c->n * bands_per_image(&p.bands);
+    const int64_t positions = p.bands.band_h * p.bands.band_w;
+    p.batch = k_min(k_min(k_blocks(BATCH_POSITIONS, positions), BATCH_MOST), k_max(p.items, 1));
+    p.partial_bytes = k_align((size_t)(p.tiles * p.m * p.columns) * sizeof(real));
+    p.groups =
+        k_min(k_min(GROUPS_MOST, p.items * positions / GROUP_POSITIONS), (int64_t)(partial_limit / p.partial_bytes));
+    p.groups = k_max(k_min(p.groups, p.items), 1);
+    p.thread_bytes = k_align((size_t)(p.batch * (p.x_reals + p.y_reals)) * sizeof(real));
+    return p;
+}
+
+/* ---- copies ------------------------------------------------------------------------------------------------------------ */
+
+/* A band in a thread's scratch. */
+typedef struct slot {
+    const real *x, *y;
+    int64_t rows, columns;  /* positions */
+    int64_t x_row, x_block; /* reals from one source row to the next, from one block of channels to the next */
+} slot;
+
+static void copy_pixel(const plan *p, const real *from, int64_t block, real *to)
+{
+    const int64_t a = p->c->a;
+    for (int64_t i = 0; i < p->row_blocks; i++)
+        for (int64_t j = 0; j < p->m; j++) {
+            const int64_t ci = i * p->m + j;
+            to[i * block + j] = from && ci < a ? from[ci] : 0;
+        }
+}
+
+/* The source rows of a band, with zeros outside the image. */
+static void copy_x(const plan *p, const band *at, const real *x, slot *s, real *to)
+{
+    const k_conv *c = p->c;
+    const bands *b = &p->bands;
+    const int64_t w = b->w == c->wo ? c->w : c->h * c->w; /* rows run together in a 1x1 convolution */
+    const int64_t rows = (s->rows - 1) * b->step + b->span_h, columns = (s->columns - 1) * b->step + b->span_w;
+    const int64_t width = p->few ? c->a : p->m;
+    s->x = to;
+    s->x_row = columns * width;
+    s->x_block = rows * s->x_row;
+    for (int64_t i = 0; i < rows * columns; i++) {
+        const int64_t iy = at->y0 * b->step - c->top + i / columns, ix = at->x0 * b->step - c->left + i % columns;
+        const bool inside = iy >= 0 && iy < c->h && ix >= 0 && ix < w;
+        const real *from = inside ? x + ((at->image * c->h) * c->w + iy * w + ix) * c->a : NULL;
+        if (!p->few)
+            copy_pixel(p, from, s->x_block, to + i * width);
+        else
+            for (int64_t j = 0; j < c->a; j++) to[i * width + j] = from ? from[j] : 0;
+    }
+    if (p->few) memset(to + rows * s->x_row, 0, K_ROWS * sizeof(real)); /* the last tile of a run reads on */
+}
+
+/* Panels [from, to) of a band of y. */
+static void copy_y(const plan *p, const band *at, const real *y, int64_t from, int64_t to_panel, slot *s, real *to)
+{
+    const int64_t b = p->c->b, image = at->image * p->c->ho * p->c->wo, w = p->bands.w;
+    s->y = to;
+    for (int64_t panel = from; panel < to_panel; panel++) {
+        const int64_t first = panel * K_PANEL, width = k_panel_width(b, panel), lanes = k_min(b - first, width);
+        real *at_panel = to + first * s->rows * s->columns;
+        for (int64_t i = 0; i < s->rows * s->columns; i++) {
+            const int64_t oy = at->y0 + i / s->columns, ox = at->x0 + i % s->columns;
+            memcpy(at_panel + i * width, y + (image + oy * w + ox) * b + first, (size_t)lanes * sizeof(real));
+            for (int64_t j = lanes; j < width; j++) at_panel[i * width + j] = 0;
+        }
+    }
+}
+
+/* ---- the register tile -------------------------------------------------------------------------------------------------- */
+
+typedef struct weight_tile {
+    const slot *slots;
+    int64_t count;         /* of slots */
+    int64_t block, ky, kx; /* x: block of channels, kernel row; kx in reals from the row's begin */
+    int64_t shift;
+    int64_t step; /* reals between the source pixels of neighbouring positions */
+    int64_t stride;
+    int64_t first; /* first column of the panel */
+    real *sum;     /* [m][width], added to */
+} weight_tile;
+
+K_INLINE void weight_run(const weight_tile *t, const int m, const int vectors)
+{
+    kv sum[K_ROWS][2];
+    for (int i = 0; i < m; i++)
+        for (int v = 0; v < vectors; v++) sum[i][v] = k_load(t->sum + (i * vectors + v) * VL);
+    for (int64_t j = 0; j < t->count; j++) {
+        const slot *s = t->slots + j;
+        const real *y = s->y + t->first * s->rows * s->columns;
+        for (int64_t row = 0; row < s->rows; row++) {
+            const real *x = s->x + t->block * s->x_block + (row * t->stride + t->ky) * s->x_row + t->shift;
+            for (int64_t i = 0; i < s->columns; i++, x += t->step, y += vectors * VL) {
+                kv y0 = k_load(y), y1 = vectors > 1 ? k_load(y + VL) : (kv){0};
+#pragma GCC unroll 8
+                for (int r = 0; r < m; r++) {
+                    sum[r][0] += y0 * x[r];
+                    if (vectors > 1) sum[r][1] += y1 * x[r];
+                }
+            }
+        }
+    }
+    for (int i = 0; i < m; i++)
+        for (int v = 0; v < vectors; v++) k_store(t->sum + (i * vectors + v) * VL, sum[i][v]);
+}
+
+#define WEIGHT_TILE(m)                                                                                                 \
+    static void weight_##m##_2(const weight_tile *t) { weight_run(t, m, 2); }                                          \
+    static void weight_##m##_1(const weight_tile *t) { weight_run(t, m, 1); }
+WEIGHT_TILE(1)
+WEIGHT_TILE(2)
+WEIGHT_TILE(3)
+WEIGHT_TILE(4)
+WEIGHT_TILE(5)
+WEIGHT_TILE(6)
+#if K_ROWS > 6
+WEIGHT_TILE(7)
+WEIGHT_TILE(8)
+#endif
+
+static void (*const weight_tiles[K_ROWS][2])(const weight_tile *) = {
+    {weight_1_1, weight_1_2}, {weight_2_1, weight_2_2}, {weight_3_1, weight_3_2},
+    {weight_4_1, weight_4_2}, {weight_5_1, weight_5_2}, {weight_6_1, weight_6_2},
+#if K_ROWS > 6
+    {weight_7_1, weight_7_2}, {weight_8_1, weight_8_2},
+#endif
+};
+
+/* ---- the walk -------------------------------------------------------------------------------------------------------------- */
+
+/* Where a tile of a panel is in a partial result: [panel][tile][m][width]. */
+static int64_t partial_at(const plan *p, int64_t panel, int64_t tile)
+{
+    return p->tiles * p->m * panel * K_PANEL + tile * p->m * k_panel_width(p->c->b, panel);
+}
+
+static void add_batch(const plan *p, const slot *slots, int64_t count, int64_t from, int64_t to, real *partial)
+{
+    const k_conv *c = p->c;
+    weight_tile t = {.slots = slots, .count = count, .stride = c->stride, .step = c->stride * (p->few ? c->a : p->m)};
+    for (int64_t panel = from; panel < to; panel++) {
+        t.first = panel * K_PANEL;
+        const int vectors = k_panel_width(c->b, panel) > VL;
+        /* the taps of one block of channels follow each other: they read the same copy */
+        for (int64_t block = 0; block < p->row_blocks; block++)
+            for (int64_t run = 0; run < p->tiles / p->row_blocks; run++) {
+                t.block = p->few ? 0 : block;
+                t.ky = p->few ? run : run / c->kw;
+                t.shift = p->few ? block * p->m : run % c->kw * p->m;
+                t.sum = partial + partial_at(p, panel, run * p->row_blocks + block);
+                weight_tiles[p->m - 1][vectors](&t);
+            }
+    }
+}
+
+/* Panels [from, to) of one group: its bands, batch by batch. */
+static void run_group(const plan *p, int64_t group, int64_t from, int64_t to, const real *x, const real *y,
+                      real *partial, real *copies)
+{
+    const int64_t first = p->items * group / p->groups, last = p->items * (group + 1) / p->groups;
+    const int64_t begin = partial_at(p, from, 0),
+                  end = to == p->panels ? p->tiles * p->m * p->columns : partial_at(p, to, 0);
+    slot slots[BATCH_MOST];
+    memset(partial + begin, 0, (size_t)(end - begin) * sizeof(real));
+    for (int64_t i = first; i < last; i += p->batch) {
+        const int64_t count = k_min(p->batch, last - i);
+        for (int64_t j = 0; j < count; j++) {
+            const band at = bands_at(&p->bands, i + j);
+            real *copy = copies + j * (p->x_reals + p->y_reals);
+            slots[j] = (slot){.rows = at.y1 - at.y0, .columns = at.x1 - at.x0};
+            copy_x(p, &at, x, &slots[j], copy);
+            copy_y(p, &at, y, from, to, &slots[j], copy + p->x_reals);
+        }
+        add_batch(p, slots, count, from, to, partial);
+    }
+}
+
+/* One tile of one panel: the partial results added in order. */
+static void add_groups(const plan *p, const char *partials, int64_t panel, int64_t tile, real *w)
+{
+    const int64_t b = p->c->b, width = k_panel_width(b, panel), lanes = k_min(b - panel * K_PANEL, width);
+    const int64_t first = tile % p->row_blocks * p->m, rows = k_min(p->m, run_rows(p) - first);
+    real *to = w + (run_of(p, tile) + first) * b + panel * K_PANEL;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < lanes; j++) {
+            real sum = 0;
+            for (int64_t g = 0; g < p->groups; g++)
+                sum += ((const real *)(partials +
+                                       (size_t)g * p->partial_bytes))[partial_at(p, panel, tile) + r * width + j];
+            to[r * b + j] = sum;
+        }
+}
+
+size_t K(conv_weight_scratch)(const k_conv *c)
+{
+    const plan p = make_plan(c);
+    return 64 + (size_t)p.groups * p.partial_bytes + (size_t)omp_get_max_threads() * p.thread_bytes;
+}
+
+void K(conv_weight)(const k_conv *c, const real *x, const real *y, real *w, void *scratch)
+{
+    const plan p = make_plan(c);
+    const int threads = omp_get_max_threads();
+    char *partials = k_align_pointer(scratch), *copies = partials + (size_t)p.groups * p.partial_bytes;
+    /* fewer groups than threads: a group is done in parts, by panels (this changes no sum) */
+    const int64_t parts = k_min(p.panels, k_blocks(threads, p.groups)), chunk = k_blocks(p.panels, parts);
+#pragma omp parallel num_threads(threads)
+    {
+        real *copy = (real *)(copies + (size_t)omp_get_thread_num() * p.thread_bytes);
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < p.groups * parts; i++) {
+            const int64_t group = i / parts, from = k_min(i % parts * chunk, p.panels),
+                          to = k_min(from + chunk, p.panels);
+            real *partial = (real *)(partials + (size_t)group * p.partial_bytes);
+            if (from < to) run_group(&p, group, from, to, x, y, partial, copy);
+        }
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < p.panels * p.tiles; i++) add_groups(&p, partials, i / p.tiles, i % p.tiles, w);
+    }
+}

@@ -1,0 +1,96 @@
+/* Vectors of `real` as wide as the instruction set being compiled, and the register tile that convolutions and the
+ * codebook search share: K_ROWS rows times two vectors of columns, all sums in registers.
+ *
+ * The tile multiplies rows of numbers that lie anywhere in memory with a panel: columns in groups of K_PANEL, stored
+ * [terms][K_PANEL] so that one step of the sum reads two vectors and one number per row. The order of a sum is the order
+ * of its terms, whatever the tile: results do not depend on how work is cut. */
+#ifndef KERNELS_VECTOR_H
+#define KERNELS_VECTOR_H
+
+#include <string.h>
+
+#include "kernel.h"
+
+#if defined(__AVX512F__)
+#define K_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define K_VECTOR_BYTES 32
+#else
+#define K_VECTOR_BYTES 16
+#endif
+
+/* Rows that leave registers for two vectors of a panel and one number: 32 registers, or 16. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define K_ROWS 8
+#else
+#define K_ROWS 6
+#endif
+
+#ifdef AG_DOUBLE
+typedef int64_t k_lane;
+#else
+typedef int32_t k_lane;
+#endif
+typedef real kv __attribute__((vector_size(K_VECTOR_BYTES)));
+typedef k_lane ki __attribute__((vector_size(K_VECTOR_BYTES)));
+
+enum { VL = K_VECTOR_BYTES / sizeof(real), K_PANEL = 2 * VL };
+
+#define K_INLINE static inline __attribute__((always_inline))
+
+K_INLINE kv k_load(const real *p)
+{
+    kv v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+K_INLINE void k_store(real *p, kv v) { memcpy(p, &v, sizeof v); }
+
+/* yes where mask is -1, no where it is 0 */
+K_INLINE kv k_choose(ki mask, kv yes, kv no) { return (kv)((mask & (ki)yes) | (~mask & (ki)no)); }
+
+/* x where x > 0 or x is NaN, else 0 */
+K_INLINE kv k_relu_vector(kv x) { return (kv)((ki)x & ~(x < (kv){0})); }
+
+K_INLINE int64_t k_min(int64_t a, int64_t b) { return a < b ? a : b; }
+K_INLINE int64_t k_max(int64_t a, int64_t b) { return a > b ? a : b; }
+/* ceil(a / b) for a >= 0, b > 0 */
+K_INLINE int64_t k_blocks(int64_t a, int64_t b) { return (a + b - 1) / b; }
+K_INLINE size_t k_align(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+K_INLINE char *k_align_pointer(void *p) { return (char *)p + (-(uintptr_t)p & 63); }
+
+/* Columns that `columns` take as panels: whole panels, the last of one vector where that is enough. */
+K_INLINE int64_t k_panel_columns(int64_t columns) { return k_blocks(columns, VL) * VL; }
+K_INLINE int64_t k_panel_width(int64_t columns, int64_t panel)
+{
+    return k_min(k_panel_columns(columns) - panel * K_PANEL, K_PANEL);
+}
+
+/* sum[p][v] += over ky, kx, i:  rows[p][ky * pitch + kx * step + i] * w[term][v];  rows_count and vectors are constants
+ * where this is inlined. */
+typedef struct k_terms {
+    int64_t ky, kx, length; /* number of terms in each of the three loops */
+    int64_t pitch, step;    /* distance between neighbouring ky and kx in a row's memory */
+} k_terms;
+
+K_INLINE void k_tile_sum(const int count, const int vectors, const k_terms *terms, const real *const *rows,
+                         const real *w, kv sum[K_ROWS][2])
+{
+    const real *row[K_ROWS];
+    for (int p = 0; p < count; p++) row[p] = rows[p];
+    for (int64_t ky = 0; ky < terms->ky; ky++)
+        for (int64_t kx = 0; kx < terms->kx; kx++) {
+            const int64_t first = ky * terms->pitch + kx * terms->step;
+            for (int64_t i = first; i < first + terms->length; i++, w += vectors * VL) {
+                kv w0 = k_load(w), w1 = vectors > 1 ? k_load(w + VL) : (kv){0};
+#pragma GCC unroll 8
+                for (int p = 0; p < count; p++) {
+                    sum[p][0] += w0 * row[p][i];
+                    if (vectors > 1) sum[p][1] += w1 * row[p][i];
+                }
+            }
+        }
+}
+
+#endif
