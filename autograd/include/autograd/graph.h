@@ -59,6 +59,9 @@ ag_graph *ag_graph_new(uint64_t seed);
 /* Frees the graph, its tensors and the arena; states bound to memory of the caller's keep it. NULL is fine. */
 void ag_graph_free(ag_graph *g);
 
+/* A number no other graph of this process has, now or later. */
+uint64_t ag_graph_id(const ag_graph *g);
+
 /* The first mistake made while building, AG_OK if none; the message is in ag_error_message() after ag_graph_plan. */
 ag_err ag_graph_error(const ag_graph *g);
 /* Records a mistake as an op would (for layers that check more than shapes); the first one counts. Returns NULL. */
@@ -81,13 +84,13 @@ ag_tensor *ag_constant(ag_graph *g, double value, int rank, const int64_t *shape
 
 /* ---- looking at tensors --------------------------------------------------------------------------------------- */
 
-ag_graph *ag_graph_of(const ag_tensor *t);       /* NULL for NULL */
-int ag_rank(const ag_tensor *t);                 /* 0 for NULL */
-int64_t ag_dim(const ag_tensor *t, int axis);    /* axis -1 is the last; 1 for NULL or an axis that is not there */
-int64_t ag_numel(const ag_tensor *t);            /* 0 for NULL */
+ag_graph *ag_graph_of(const ag_tensor *t);    /* NULL for NULL */
+int ag_rank(const ag_tensor *t);              /* 0 for NULL */
+int64_t ag_dim(const ag_tensor *t, int axis); /* axis -1 is the last; 1 for NULL or an axis that is not there */
+int64_t ag_numel(const ag_tensor *t);         /* 0 for NULL */
 size_t ag_bytes(const ag_tensor *t);
 ag_dtype ag_type(const ag_tensor *t);
-const char *ag_name(const ag_tensor *t);         /* the leaf's name, or the scope a node was made in; "" if none */
+const char *ag_name(const ag_tensor *t); /* the leaf's name, or the scope a node was made in; "" if none */
 const char *ag_op_name(const ag_tensor *t);
 /* The values: of leaves at any time after the plan, of kept tensors after a run. NULL before the plan. */
 void *ag_data(const ag_tensor *t);
@@ -104,6 +107,9 @@ void ag_gradient(ag_tensor *loss, int n, ag_tensor *const *wrt, ag_tensor **out)
 /* After everything else of a run: state = value (same shape and type). */
 void ag_assign(ag_tensor *state, ag_tensor *value);
 
+/* The same where `mask` (broadcast to the state) is not 0; elsewhere the state stays as earlier effects left it. */
+void ag_assign_where(ag_tensor *state, ag_tensor *mask, ag_tensor *value);
+
 /* Keeps t (and what it needs) alive so that ag_data(t) can be read after a run. Returns t. */
 ag_tensor *ag_keep(ag_tensor *t);
 
@@ -115,12 +121,12 @@ typedef struct ag_plan_options {
 } ag_plan_options;
 
 typedef struct ag_plan_report {
-    int64_t nodes, dropped;  /* nodes run; nodes dropped because nothing needs them */
-    int64_t arena_bytes;     /* the one block that all intermediate tensors share */
-    int64_t unshared_bytes;  /* what they would take with a buffer each */
-    int64_t state_bytes;     /* parameters, moments, averages */
-    int64_t input_bytes;     /* inputs and constants */
-    int64_t scratch_bytes;   /* kernels' working memory, shared by all nodes (part of arena_bytes) */
+    int64_t nodes, dropped; /* nodes run; nodes dropped because nothing needs them */
+    int64_t arena_bytes;    /* the one block that all intermediate tensors share */
+    int64_t unshared_bytes; /* what they would take with a buffer each */
+    int64_t state_bytes;    /* parameters, moments, averages */
+    int64_t input_bytes;    /* inputs and constants */
+    int64_t scratch_bytes;  /* kernels' working memory, shared by all nodes (part of arena_bytes) */
 } ag_plan_report;
 
 /* Plans and allocates; must come before the first run and after the last op. `options` may be NULL.
@@ -141,8 +147,8 @@ void ag_graph_anomaly(ag_graph *g, bool on);
 
 /* ---- to be seen ----------------------------------------------------------------------------------------------- */
 
-void ag_graph_print(const ag_graph *g, FILE *to);    /* one line a node: number, op, shape, inputs, offset, name */
-void ag_graph_dot(const ag_graph *g, FILE *to);      /* Graphviz */
+void ag_graph_print(const ag_graph *g, FILE *to); /* one line a node: number, op, shape, inputs, offset, name */
+void ag_graph_dot(const ag_graph *g, FILE *to);   /* Graphviz */
 /* Profile: off by default; when on, runs are timed node by node. */
 void ag_graph_profile(ag_graph *g, bool on);
 /* Time, share, GFLOP/s and GB/s per op, then per scope (to `depth` name parts), summed over the profiled runs. */

@@ -14,20 +14,21 @@ ag_tensor *ag_sub(ag_tensor *a, ag_tensor *b);
 ag_tensor *ag_mul(ag_tensor *a, ag_tensor *b);
 ag_tensor *ag_div(ag_tensor *a, ag_tensor *b);
 
-ag_tensor *ag_scale(ag_tensor *x, double factor);             /* x * factor            */
-ag_tensor *ag_shift(ag_tensor *x, double term);               /* x + term              */
+ag_tensor *ag_scale(ag_tensor *x, double factor); /* x * factor            */
+ag_tensor *ag_shift(ag_tensor *x, double term);   /* x + term              */
 ag_tensor *ag_neg(ag_tensor *x);
 ag_tensor *ag_square(ag_tensor *x);
-ag_tensor *ag_sqrt(ag_tensor *x);                             /* x >= 0                */
+ag_tensor *ag_sqrt(ag_tensor *x); /* x >= 0                */
 ag_tensor *ag_exp(ag_tensor *x);
-ag_tensor *ag_log(ag_tensor *x);                              /* x > 0                 */
-ag_tensor *ag_abs(ag_tensor *x);                              /* gradient 0 at 0       */
-ag_tensor *ag_relu(ag_tensor *x);                             /* gradient 0 at 0       */
-ag_tensor *ag_relu_mask(ag_tensor *dy, ag_tensor *y);         /* dy where y > 0, else 0 */
-ag_tensor *ag_less(ag_tensor *a, ag_tensor *b);               /* 1 where a < b, else 0; broadcasts; no gradient */
+ag_tensor *ag_log(ag_tensor *x);                      /* x > 0                 */
+ag_tensor *ag_abs(ag_tensor *x);                      /* gradient 0 at 0       */
+ag_tensor *ag_sign(ag_tensor *x);                     /* -1, 0, 1; no gradient */
+ag_tensor *ag_relu(ag_tensor *x);                     /* gradient 0 at 0       */
+ag_tensor *ag_relu_mask(ag_tensor *dy, ag_tensor *y); /* dy where y > 0, else 0 */
+ag_tensor *ag_less(ag_tensor *a, ag_tensor *b);       /* 1 where a < b, else 0; broadcasts; no gradient */
 /* a where mask is not 0, else b; the three broadcast. Gradient to a and b. */
 ag_tensor *ag_select(ag_tensor *mask, ag_tensor *a, ag_tensor *b);
-ag_tensor *ag_clamp(ag_tensor *x, double low, double high);   /* gradient 0 outside    */
+ag_tensor *ag_clamp(ag_tensor *x, double low, double high); /* gradient 0 outside    */
 
 /* Pixels to numbers: x u8 [...] -> real, x * scale + shift. No gradient. */
 ag_tensor *ag_from_u8(ag_tensor *x, double scale, double shift);
@@ -36,7 +37,7 @@ ag_tensor *ag_to_u8(ag_tensor *x, double scale, double shift);
 
 /* ---- gradient paths ---------------------------------------------------------------------------------------------- */
 
-ag_tensor *ag_stop_gradient(ag_tensor *x);                    /* x; no gradient passes */
+ag_tensor *ag_stop_gradient(ag_tensor *x); /* x; no gradient passes */
 /* Value of `quantized`; the gradient goes to `latents` unchanged and not at all to `quantized`.
  * Bengio, Leonard, Courville 2013, arXiv:1308.3432; van den Oord 2017, arXiv:1711.00937, 3.2 */
 ag_tensor *ag_straight_through(ag_tensor *latents, ag_tensor *quantized);
@@ -47,8 +48,8 @@ ag_tensor *ag_reshape(ag_tensor *x, int rank, const int64_t *shape); /* same ele
 
 /* ---- sums ---------------------------------------------------------------------------------------------------------- */
 
-ag_tensor *ag_sum(ag_tensor *x);                              /* all elements -> []    */
-ag_tensor *ag_mean(ag_tensor *x);                             /* all elements -> []    */
+ag_tensor *ag_sum(ag_tensor *x);  /* all elements -> []    */
+ag_tensor *ag_mean(ag_tensor *x); /* all elements -> []    */
 /* Sums x to a shape that broadcasts to x's; the opposite of ag_broadcast. */
 ag_tensor *ag_sum_to(ag_tensor *x, int rank, const int64_t *shape);
 ag_tensor *ag_broadcast(ag_tensor *x, int rank, const int64_t *shape);
@@ -63,9 +64,9 @@ ag_tensor *ag_matmul(ag_tensor *a, ag_tensor *b, bool ta, bool tb);
 typedef enum ag_activation { AG_LINEAR, AG_RELU } ag_activation;
 
 typedef struct ag_conv2d_options {
-    int stride;              /* 0 means 1; both axes                                            */
-    int pad[4];              /* zeros added at top, bottom, left, right; >= 0                   */
-    int out[2];              /* height and width of a transposed result; 0 = stride*(n-1)+k-pads */
+    int stride; /* 0 means 1; both axes                                            */
+    int pad[4]; /* zeros added at top, bottom, left, right; >= 0                   */
+    int out[2]; /* height and width of a transposed result; 0 = stride*(n-1)+k-pads */
     ag_activation activation;
 } ag_conv2d_options;
 
@@ -96,8 +97,9 @@ ag_tensor *ag_count(ag_tensor *codes, int64_t K);
 
 ag_tensor *ag_uniform(ag_graph *g, int rank, const int64_t *shape, double low, double high);
 ag_tensor *ag_normal(ag_graph *g, int rank, const int64_t *shape, double mean, double std);
-/* A number per element in 0..n-1, i32. */
-ag_tensor *ag_random_index(ag_graph *g, int rank, const int64_t *shape, int64_t n);
+/* count row numbers, i32 [count]: number i is drawn from the i-th of `count` equal parts of 0..n-1, so that all differ when
+ * n >= count; with n < count every number is drawn from all n. */
+ag_tensor *ag_random_rows(ag_graph *g, int64_t count, int64_t n);
 
 /* ---- effects ------------------------------------------------------------------------------------------------------- */
 

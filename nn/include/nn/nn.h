@@ -66,8 +66,8 @@ typedef struct nn_scope {
 } nn_scope;
 
 nn_scope nn_root(nn_params *params, ag_graph *g, bool training);
-nn_scope nn_in(nn_scope s, const char *name);            /* `a` in scope `b` is `b.a`; NULL or "": s itself */
-nn_scope nn_at(nn_scope s, const char *name, int i);     /* `name.i` */
+nn_scope nn_in(nn_scope s, const char *name);        /* `a` in scope `b` is `b.a`; NULL or "": s itself */
+nn_scope nn_at(nn_scope s, const char *name, int i); /* `name.i` */
 
 /* The tensor `name` of the scope as a state of the graph: created with `init` the first time; a second graph gets the same
  * memory. A name that exists with another shape is a mistake of the graph. */
@@ -79,15 +79,19 @@ nn_param *nn_param_of(nn_params *p, const ag_tensor *t);
  * order of creation, into `out` (room for `max`); returns how many there are. */
 int nn_trainable(nn_params *p, ag_graph *g, const char *const *prefixes, ag_tensor **out, int max);
 
+/* Says that in runs where mask [K] is not 0, row k of parameter t is set anew by an effect: optimizers clear its moments. */
+void nn_reset_rows(nn_params *p, const ag_tensor *t, ag_tensor *mask);
+ag_tensor *nn_reset_rows_of(nn_params *p, const ag_tensor *t); /* NULL if never */
+
 /* ---- layers ------------------------------------------------------------------------------------------------------ */
 
 /* x [N,H,W,C] -> [N,Ho,Wo,out]. Weights and biases start as U(+-1/sqrt(fan_in)) (the usual default). */
 typedef struct nn_conv2d_opt {
     int64_t out;
-    int kernel, stride, pad;   /* square; stride 0 = 1 */
+    int kernel, stride, pad; /* square; stride 0 = 1 */
     bool no_bias;
-    ag_activation activation;  /* fused */
-    ag_tensor *residual;       /* added before the activation; NULL = none */
+    ag_activation activation; /* fused */
+    ag_tensor *residual;      /* added before the activation; NULL = none */
 } nn_conv2d_opt;
 ag_tensor *nn_conv2d(nn_scope s, ag_tensor *x, const nn_conv2d_opt *o);
 /* x [N,H,W,C] -> [N,stride*(H-1)+kernel-2*pad, ..., out]. fan_in counts out*k*k, as in the common library. */
@@ -95,7 +99,7 @@ ag_tensor *nn_conv2d_transposed(nn_scope s, ag_tensor *x, const nn_conv2d_opt *o
 
 /* ---- losses: tensors -> scalar tensor ------------------------------------------------------------------------------ */
 
-ag_tensor *nn_mse(ag_tensor *y, ag_tensor *x);           /* mean (y-x)^2 over every element */
+ag_tensor *nn_mse(ag_tensor *y, ag_tensor *x); /* mean (y-x)^2 over every element */
 
 /* ---- quantizers: one interface ------------------------------------------------------------------------------------- */
 
@@ -112,20 +116,21 @@ typedef struct nn_quantized {
 
 typedef enum nn_codebook_rule { NN_CODEBOOK_EMA, NN_CODEBOOK_GRADIENT } nn_codebook_rule;
 typedef enum nn_codebook_start {
-    NN_START_NORMAL,   /* E ~ N(0,1)                                                             */
-    NN_START_UNIFORM,  /* E ~ U(+-1/K)                                                           */
-    NN_START_KMEANS,   /* ten Lloyd iterations on the first batch (nn_vq_start)                  */
-    NN_START_DATA,     /* random rows of the first batch (nn_vq_start)                           */
+    NN_START_NORMAL,  /* E ~ N(0,1)                                                             */
+    NN_START_UNIFORM, /* E ~ U(+-1/K)                                                           */
+    NN_START_KMEANS,  /* ten Lloyd iterations on the first batch (nn_vq_start)                  */
+    NN_START_DATA,    /* random rows of the first batch (nn_vq_start)                           */
 } nn_codebook_start;
 
 typedef struct nn_vq_opt {
-    int64_t K;                 /* number of codes */
+    int64_t K; /* number of codes */
     nn_codebook_rule rule;
     nn_codebook_start start;
-    double decay;              /* EMA; 0 = 0.99 */
-    double epsilon;            /* Laplace smoothing; 0 = 1e-5 */
-    bool debias;               /* both averages divided by 1 - decay^t, starting from zero (Sonnet) */
-    double restart;            /* restart codes whose EMA count is below this; 0 = never */
+    double decay;         /* EMA; 0 = 0.99 */
+    double epsilon;       /* Laplace smoothing; 0 = 1e-5 */
+    bool debias;          /* both averages divided by 1 - decay^t, starting from zero (Sonnet) */
+    double initial_count; /* EMA counts at the start (sums are counts times codes): 0 as first published, 1 gentle */
+    double restart;       /* restart codes whose EMA count is below this, with rows of the batch; 0 = never */
 } nn_vq_opt;
 
 /* Vector quantization of the last axis of z [...,D]. Makes `embedding` [K,D] (a parameter, or a buffer with EMA) and, for EMA,
@@ -140,15 +145,15 @@ ag_tensor *nn_vq_lookup(nn_scope s, ag_tensor *codes, const nn_vq_opt *o, int64_
 
 /* VQ-VAE: van den Oord 2017, arXiv:1711.00937, 4.1; layer sizes as in the public CIFAR-10 set-ups. */
 typedef struct nn_vqvae_opt {
-    int64_t hidden;        /* channels, 128 */
-    int64_t residual;      /* channels inside residual blocks, 32 */
-    int blocks;            /* residual blocks, 2 */
-    int downsampling;      /* stride-2 layers, 2 (each halves height and width) */
-    int64_t D;             /* code dimension, 64 */
-    int64_t channels;      /* of the image */
-    bool residual_bias;    /* residual convolutions with bias (Sonnet) or without */
-    bool relu_before_stack;/* a ReLU after the third convolution (Sonnet) */
-    bool skip_relu;        /* the skip adds relu(x) (in-place ReLU of the common notebook) instead of x */
+    int64_t hidden;         /* channels, 128 */
+    int64_t residual;       /* channels inside residual blocks, 32 */
+    int blocks;             /* residual blocks, 2 */
+    int downsampling;       /* stride-2 layers, 2 (each halves height and width) */
+    int64_t D;              /* code dimension, 64 */
+    int64_t channels;       /* of the image */
+    bool residual_bias;     /* residual convolutions with bias (Sonnet) or without */
+    bool relu_before_stack; /* a ReLU after the third convolution (Sonnet) */
+    bool skip_relu;         /* the skip adds relu(x) (in-place ReLU of the common notebook) instead of x */
 } nn_vqvae_opt;
 ag_tensor *nn_vqvae_encoder(nn_scope s, ag_tensor *x, const nn_vqvae_opt *o); /* [N,H,W,C] -> [N,H/4,W/4,D] */
 ag_tensor *nn_vqvae_decoder(nn_scope s, ag_tensor *z, const nn_vqvae_opt *o); /* [N,h,w,D] -> [N,4h,4w,channels] */

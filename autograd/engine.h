@@ -1,0 +1,123 @@
+/* Inside the engine: what a tensor is, and what an op must provide. For the files of this folder only.
+ *
+ * An op is one file, op_NAME.c, that defines `const ag__rule ag__NAME`, and one row of ops.def. */
+#ifndef AUTOGRAD_ENGINE_H
+#define AUTOGRAD_ENGINE_H
+
+#include "autograd/graph.h"
+#include "autograd/ops.h"
+#include "kernels/kernels.h"
+
+typedef enum ag__op {
+#define AG_OP(name, gradient) AG__OP_##name,
+#include "ops.def"
+#undef AG_OP
+    AG__OP_COUNT
+} ag__op;
+
+typedef enum ag__gradient_kind {
+    AG_GRAD,       /* the rule builds ops that can be differentiated again                   */
+    AG_GRAD_STOPS, /* no rule: asking for a gradient through it is an error                  */
+    AG_GRAD_ZERO,  /* piecewise constant, or constant by definition: the gradient ends here  */
+} ag__gradient_kind;
+
+/* One op. `shape` checks the inputs and sets rank, shape, dtype (default: those of input 0) and scratch of y.
+ * `run` computes y->data. `gradient` sets dx[i] for every input i with ag__wants(y, i), as new tensors. */
+typedef struct ag__rule {
+    ag_err (*shape)(ag_tensor *y);
+    void (*run)(const ag_tensor *y);
+    void (*gradient)(ag_tensor *y, ag_tensor *dy, ag_tensor **dx);
+    double (*flops)(const ag_tensor *y);   /* NULL: one per element of y */
+    size_t (*scratch)(const ag_tensor *y); /* bytes of working memory; NULL: none */
+    unsigned in_place;                     /* bit i: y may overwrite input i when their shapes are equal */
+    bool view;                             /* y is the memory of its last input; run is NULL */
+    bool effect;                           /* runs after all others; y has no value */
+} ag__rule;
+
+struct ag_tensor {
+    ag_graph *graph;
+    const ag__rule *rule;
+    ag__op op;
+    ag_dtype dtype;
+    int rank;
+    int64_t shape[AG_MAX_RANK];
+    int64_t numel;
+    int inputs;
+    ag_tensor **in;
+    void *attr;       /* the op's options, copied */
+    const char *name; /* leaf: its name; node: the scope it was made in */
+    int id;           /* position in build order */
+    bool of_gradient; /* made by ag_gradient */
+    bool kept;
+    void *data;
+    void *scratch;
+    bool bound; /* memory of the caller's (leaves) */
+    /* set by the plan */
+    bool live;
+    int order;        /* position in the run, -1 for leaves */
+    int last;         /* position of the last reader of this storage (of the owner) */
+    ag_tensor *owner; /* whose storage this is: itself, a viewed tensor, or an input overwritten in place */
+    int64_t offset;   /* in the arena; -1: not there */
+    int64_t scratch_offset;
+    double seconds; /* profile */
+};
+
+typedef struct ag__block ag__block;
+
+struct ag_graph {
+    uint64_t id, seed, step;
+    ag_tensor **tensors;
+    int count, capacity;
+    ag_tensor **effects;
+    int effect_count, effect_capacity;
+    ag_tensor **order; /* the nodes to run, effects last */
+    int order_count, first_effect;
+    ag__block *memory; /* records live here; freed in one go */
+    const char *scope;
+    bool building_gradient;
+    const bool *wanted; /* during ag_gradient: by id, whether a gradient is wanted */
+    ag_err error;
+    char message[512];
+    bool planned, anomaly, profile;
+    int64_t runs; /* profiled */
+    ag_plan_report report;
+    void *arena;
+    size_t arena_size;
+};
+
+extern const ag__rule *const ag__rules[AG__OP_COUNT];
+extern const char *const ag__op_names[AG__OP_COUNT];
+extern const ag__gradient_kind ag__gradient_kinds[AG__OP_COUNT];
+
+/* Appends a node; NULL if an input is NULL or the shape rule fails. `attr` is copied. */
+ag_tensor *ag__node(ag__op op, int inputs, ag_tensor *const *in, const void *attr, size_t attr_size);
+/* The same for ops without tensor inputs. */
+ag_tensor *ag__source(ag_graph *g, ag__op op, const void *attr, size_t attr_size);
+
+ag_err ag__shape_copy(ag_tensor *y, const ag_tensor *x);
+ag_err ag__shape_set(ag_tensor *y, int rank, const int64_t *shape); /* checks rank, signs, overflow */
+bool ag__same_shape(const ag_tensor *a, const ag_tensor *b);
+/* Shape rule of ops whose result is like their only input. */
+ag_err ag__shape_unary(ag_tensor *y);
+/* Shape rule of broadcasting ops: y's shape from all its inputs. */
+ag_err ag__shape_broadcast(ag_tensor *y);
+/* Strides of x seen with y's shape. */
+k_strided ag__strided(const ag_tensor *x, const ag_tensor *y);
+/* Fails unless x is of the type. */
+ag_err ag__check_type(const ag_tensor *x, ag_dtype dtype, const char *what);
+/* "[2,3,4]" in one of a few rotating buffers. */
+const char *ag__shape_text(const ag_tensor *t);
+
+/* In a gradient rule: is the gradient for input i asked for? */
+bool ag__wants(const ag_tensor *y, int i);
+/* dx for a broadcast input: d summed to the shape of x. */
+ag_tensor *ag__unbroadcast(ag_tensor *d, const ag_tensor *x);
+
+bool ag__is_leaf(const ag_tensor *t);
+void *ag__alloc(ag_graph *g,
+                size_t size); /* zeroed, lives as long as the graph; NULL and sticky error if out of memory */
+double ag__flops(const ag_tensor *y);
+
+static inline const real *ag__in(const ag_tensor *y, int i) { return y->in[i]->data; }
+
+#endif

@@ -1,0 +1,366 @@
+/* Building graphs: records, leaves, nodes, mistakes. The model is described in autograd/graph.h. */
+#include "engine.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Records are cut from blocks that live as long as the graph. */
+struct ag__block {
+    ag__block *next;
+    size_t used, size;
+    _Alignas(16) char bytes[];
+};
+
+static void record_error(ag_graph *g, ag_err err)
+{
+    if (g->error) return;
+    g->error = err;
+    strncpy(g->message, ag_error_message(), sizeof g->message - 1);
+}
+
+void *ag__alloc(ag_graph *g, size_t size)
+{
+    size = (size + 15) & ~(size_t)15;
+    if (!g->memory || g->memory->size - g->memory->used < size) {
+        const size_t block = size > 65536 ? size : 65536;
+        ag__block *b = malloc(sizeof *b + block);
+        if (!b) {
+            record_error(g, ag_fail(AG_ERR_MEMORY, "out of memory while building a graph of %d tensors", g->count));
+            return NULL;
+        }
+        *b = (ag__block){.next = g->memory, .size = block};
+        g->memory = b;
+    }
+    void *p = g->memory->bytes + g->memory->used;
+    g->memory->used += size;
+    return memset(p, 0, size);
+}
+
+ag_graph *ag_graph_new(uint64_t seed)
+{
+    ag_graph *g = calloc(1, sizeof *g);
+    if (!g) {
+        ag_fail(AG_ERR_MEMORY, "out of memory for a graph");
+        return NULL;
+    }
+    static _Atomic uint64_t next_id;
+    g->id = ++next_id;
+    g->seed = seed;
+    g->scope = "";
+    return g;
+}
+
+void ag_graph_free(ag_graph *g)
+{
+    if (!g) return;
+    for (int i = 0; i < g->count; i++)
+        if (ag__is_leaf(g->tensors[i]) && !g->tensors[i]->bound) free(g->tensors[i]->data);
+    for (ag__block *b = g->memory, *next; b; b = next) next = b->next, free(b);
+    free(g->tensors);
+    free(g->effects);
+    free(g->order);
+    free(g->arena);
+    free(g);
+}
+
+uint64_t ag_graph_id(const ag_graph *g) { return g->id; }
+
+ag_err ag_graph_error(const ag_graph *g) { return g->error; }
+
+ag_tensor *ag_graph_fail(ag_graph *g, ag_err err, const char *format, ...)
+{
+    char text[400];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    record_error(g, ag_fail(err, "%s", text));
+    return NULL;
+}
+
+const char *ag_graph_scope(ag_graph *g, const char *name)
+{
+    const char *old = g->scope;
+    if (!name || !strcmp(name, old)) return old;
+    char *copy = ag__alloc(g, strlen(name) + 1);
+    if (copy) g->scope = strcpy(copy, name);
+    return old;
+}
+
+/* ---- shapes --------------------------------------------------------------------------------------------------- */
+
+size_t ag_dtype_size(ag_dtype dtype) { return dtype == AG_REAL ? sizeof(real) : dtype == AG_I32 ? 4 : 1; }
+
+const char *ag_dtype_name(ag_dtype dtype) { return dtype == AG_REAL ? AG_REAL_NAME : dtype == AG_I32 ? "i32" : "u8"; }
+
+ag_err ag__shape_set(ag_tensor *y, int rank, const int64_t *shape)
+{
+    int64_t n = 1;
+    if (rank < 0 || rank > AG_MAX_RANK)
+        return ag_fail(AG_ERR_SHAPE, "%d axes; a tensor has 0 to %d", rank, AG_MAX_RANK);
+    for (int i = 0; i < rank; i++) {
+        if (shape[i] < 1)
+            return ag_fail(AG_ERR_SHAPE, "axis %d of size %lld; sizes are 1 or more", i, (long long)shape[i]);
+        if (__builtin_mul_overflow(n, shape[i], &n) || n > INT64_MAX / 16)
+            return ag_fail(AG_ERR_SHAPE, "more elements than can be counted");
+        y->shape[i] = shape[i];
+    }
+    y->rank = rank;
+    y->numel = n;
+    return AG_OK;
+}
+
+ag_err ag__shape_copy(ag_tensor *y, const ag_tensor *x) { return ag__shape_set(y, x->rank, x->shape); }
+
+bool ag__same_shape(const ag_tensor *a, const ag_tensor *b)
+{
+    return a->rank == b->rank && !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]);
+}
+
+const char *ag__shape_text(const ag_tensor *t)
+{
+    static _Thread_local char buffers[8][96];
+    static _Thread_local int next;
+    char *b = buffers[next++ % 8];
+    size_t n = 1;
+    b[0] = '[';
+    for (int i = 0; i < t->rank && n < 70; i++)
+        n += (size_t)snprintf(b + n, 96 - n, i ? ",%lld" : "%lld", (long long)t->shape[i]);
+    strcpy(b + n, "]");
+    return b;
+}
+
+ag_err ag__check_type(const ag_tensor *x, ag_dtype dtype, const char *what)
+{
+    if (x->dtype == dtype) return AG_OK;
+    return ag_fail(AG_ERR_SHAPE, "%s is %s, not %s", what, ag_dtype_name(x->dtype), ag_dtype_name(dtype));
+}
+
+ag_err ag__shape_unary(ag_tensor *y)
+{
+    const ag_err err = ag__check_type(y->in[0], AG_REAL, "the input");
+    return err ? err : ag__shape_copy(y, y->in[0]);
+}
+
+ag_err ag__shape_broadcast(ag_tensor *y)
+{
+    int rank = 0;
+    int64_t shape[AG_MAX_RANK];
+    for (int i = 0; i < y->inputs; i++) {
+        const ag_err err = ag__check_type(y->in[i], AG_REAL, "an input");
+        if (err) return err;
+        if (y->in[i]->rank > rank) rank = y->in[i]->rank;
+    }
+    for (int axis = 0; axis < rank; axis++) {
+        shape[axis] = 1;
+        for (int i = 0; i < y->inputs; i++) {
+            const int own = axis - rank + y->in[i]->rank;
+            const int64_t size = own < 0 ? 1 : y->in[i]->shape[own];
+            if (size != 1 && shape[axis] != 1 && size != shape[axis])
+                return ag_fail(AG_ERR_SHAPE, "shapes do not broadcast: an axis is %lld in one and %lld in another",
+                               (long long)shape[axis], (long long)size);
+            if (size != 1) shape[axis] = size;
+        }
+    }
+    return ag__shape_set(y, rank, shape);
+}
+
+k_strided ag__strided(const ag_tensor *x, const ag_tensor *y)
+{
+    k_strided s = {.data = x->data};
+    int64_t stride = 1;
+    for (int axis = y->rank - 1; axis >= 0; axis--) {
+        const int own = axis - y->rank + x->rank;
+        const int64_t size = own < 0 ? 1 : x->shape[own];
+        s.stride[axis] = size == 1 ? 0 : stride;
+        stride *= size;
+    }
+    return s;
+}
+
+/* ---- nodes ---------------------------------------------------------------------------------------------------- */
+
+bool ag__is_leaf(const ag_tensor *t)
+{
+    return t->op == AG__OP_input || t->op == AG__OP_state || t->op == AG__OP_constant;
+}
+
+static bool push(ag_graph *g, ag_tensor ***list, int *count, int *capacity, ag_tensor *t)
+{
+    if (*count == *capacity) {
+        const int more = *capacity ? 2 * *capacity : 256;
+        ag_tensor **p = realloc(*list, (size_t)more * sizeof *p);
+        if (!p) {
+            record_error(g, ag_fail(AG_ERR_MEMORY, "out of memory for a graph of %d tensors", *count));
+            return false;
+        }
+        *list = p;
+        *capacity = more;
+    }
+    (*list)[(*count)++] = t;
+    return true;
+}
+
+static ag_tensor *new_tensor(ag_graph *g, ag__op op, int inputs, const void *attr, size_t attr_size)
+{
+    if (g->error) return NULL;
+    ag_tensor *t = ag__alloc(g, sizeof *t);
+    ag_tensor **in = ag__alloc(g, (size_t)inputs * sizeof *in);
+    void *copy = ag__alloc(g, attr_size);
+    if (!t || !in || !copy) return NULL;
+    if (attr_size) memcpy(copy, attr, attr_size);
+    *t = (ag_tensor){.graph = g,
+                     .rule = ag__rules[op],
+                     .op = op,
+                     .inputs = inputs,
+                     .in = in,
+                     .attr = copy,
+                     .name = g->scope,
+                     .id = g->count,
+                     .of_gradient = g->building_gradient,
+                     .owner = t,
+                     .offset = -1};
+    g->planned = false;
+    return t;
+}
+
+static ag_tensor *append(ag_graph *g, ag_tensor *t)
+{
+    if (!push(g, &g->tensors, &g->count, &g->capacity, t)) return NULL;
+    if (t->rule->effect && !push(g, &g->effects, &g->effect_count, &g->effect_capacity, t)) return NULL;
+    return t;
+}
+
+static void shape_mistake(ag_graph *g, const ag_tensor *t, ag_err err)
+{
+    char shapes[256] = "";
+    size_t n = 0;
+    for (int i = 0; i < t->inputs && i < 4 && n < 200; i++)
+        n += (size_t)snprintf(shapes + n, sizeof shapes - n, "%s%s", i ? ", " : "", ag__shape_text(t->in[i]));
+    record_error(g, ag_fail_context(err, "%s%s%s of %s", ag__op_names[t->op], *t->name ? " in " : "", t->name, shapes));
+}
+
+ag_tensor *ag__node(ag__op op, int inputs, ag_tensor *const *in, const void *attr, size_t attr_size)
+{
+    for (int i = 0; i < inputs; i++)
+        if (!in[i]) return NULL;
+    ag_graph *g = in[0]->graph;
+    ag_tensor *t = new_tensor(g, op, inputs, attr, attr_size);
+    if (!t) return NULL;
+    if (inputs) memcpy(t->in, in, (size_t)inputs * sizeof *in);
+    t->dtype = in[0]->dtype;
+    for (int i = 0; i < inputs; i++)
+        if (in[i]->graph != g) return ag_graph_fail(g, AG_ERR_SHAPE, "%s: inputs of two graphs", ag__op_names[op]);
+    const ag_err err = t->rule->shape(t);
+    if (err) {
+        shape_mistake(g, t, err);
+        return NULL;
+    }
+    return append(g, t);
+}
+
+ag_tensor *ag__source(ag_graph *g, ag__op op, const void *attr, size_t attr_size)
+{
+    ag_tensor *t = new_tensor(g, op, 0, attr, attr_size);
+    if (!t) return NULL;
+    const ag_err err = t->rule->shape(t);
+    if (err) {
+        shape_mistake(g, t, err);
+        return NULL;
+    }
+    return append(g, t);
+}
+
+/* ---- leaves --------------------------------------------------------------------------------------------------- */
+
+static ag_tensor *leaf(ag_graph *g, ag__op op, const char *name, ag_dtype dtype, int rank, const int64_t *shape)
+{
+    ag_tensor *t = new_tensor(g, op, 0, NULL, 0);
+    char *copy = ag__alloc(g, strlen(name) + 1);
+    if (!t || !copy) return NULL;
+    t->name = strcpy(copy, name);
+    t->dtype = dtype;
+    const ag_err err = ag__shape_set(t, rank, shape);
+    if (err) {
+        record_error(g, ag_fail_context(err, "%s", name));
+        return NULL;
+    }
+    return append(g, t);
+}
+
+ag_tensor *ag_input(ag_graph *g, const char *name, ag_dtype dtype, int rank, const int64_t *shape)
+{
+    return leaf(g, AG__OP_input, name, dtype, rank, shape);
+}
+
+ag_tensor *ag_state(ag_graph *g, const char *name, ag_dtype dtype, int rank, const int64_t *shape)
+{
+    return leaf(g, AG__OP_state, name, dtype, rank, shape);
+}
+
+void ag_bind(ag_tensor *t, void *memory)
+{
+    if (!t) return;
+    if (!t->bound) free(t->data);
+    t->data = memory;
+    t->bound = true;
+}
+
+ag_tensor *ag_constant(ag_graph *g, double value, int rank, const int64_t *shape)
+{
+    ag_tensor *t = leaf(g, AG__OP_constant, "", AG_REAL, rank, shape);
+    if (!t) return NULL;
+    double *v = ag__alloc(g, sizeof *v);
+    if (!v) return NULL;
+    *v = value;
+    t->attr = v;
+    return t;
+}
+
+static ag_err leaf_shape(ag_tensor *y)
+{
+    (void)y;
+    return AG_OK;
+}
+
+const ag__rule ag__input = {.shape = leaf_shape}, ag__state = {.shape = leaf_shape},
+               ag__constant = {.shape = leaf_shape};
+
+/* ---- looking -------------------------------------------------------------------------------------------------- */
+
+ag_graph *ag_graph_of(const ag_tensor *t) { return t ? t->graph : NULL; }
+int ag_rank(const ag_tensor *t) { return t ? t->rank : 0; }
+int64_t ag_numel(const ag_tensor *t) { return t ? t->numel : 0; }
+size_t ag_bytes(const ag_tensor *t) { return t ? (size_t)t->numel * ag_dtype_size(t->dtype) : 0; }
+ag_dtype ag_type(const ag_tensor *t) { return t ? t->dtype : AG_REAL; }
+const char *ag_name(const ag_tensor *t) { return t ? t->name : ""; }
+const char *ag_op_name(const ag_tensor *t) { return t ? ag__op_names[t->op] : ""; }
+void *ag_data(const ag_tensor *t) { return t ? t->data : NULL; }
+
+int64_t ag_dim(const ag_tensor *t, int axis)
+{
+    if (!t) return 1;
+    if (axis < 0) axis += t->rank;
+    return axis < 0 || axis >= t->rank ? 1 : t->shape[axis];
+}
+
+double ag_value(const ag_tensor *t)
+{
+    if (!t || !t->data) return 0;
+    switch (t->dtype) {
+    case AG_REAL: return (double)*(const real *)t->data;
+    case AG_I32: return *(const int32_t *)t->data;
+    case AG_U8: return *(const uint8_t *)t->data;
+    }
+    return 0;
+}
+
+ag_tensor *ag_keep(ag_tensor *t)
+{
+    if (t) {
+        t->kept = true;
+        t->graph->planned = false;
+    }
+    return t;
+}

@@ -1,0 +1,293 @@
+/* The three bilinear maps of a convolution; each one's gradients are the other two, so they can be differentiated any
+ * number of times. A is the number of channels on the large side x, B on the strided side y; the weight is [kh,kw,A,B] in all.
+ *
+ *   conv2d              y = act(F(x, w) + bias + residual)    F(x,w)[oy,ox,b] = sum x[oy s + ky - top, ox s + kx - left, a] w[ky,kx,a,b]
+ *   conv2d_transposed   x = act(T(y, w) + bias + residual)    T: the transpose of F in x
+ *   conv2d_weight_grad  w = W(x, y)                           W: the transpose of F in w
+ *
+ *   with d = dy where the activation passes it:
+ *   conv2d:             dx = T(d, w),  dw = W(x, d),  dbias = sum d over rows,  dresidual = d
+ *   conv2d_transposed:  dy = F(d, w),  dw = W(d, y),  dbias, dresidual alike
+ *   conv2d_weight_grad: dx = T(y, dw), dy = F(x, dw) */
+#include "engine.h"
+
+typedef struct conv {
+    ag_conv2d_options o;
+    int kh, kw;
+    bool bias, residual;
+} conv;
+
+static k_conv kernel_sizes(const conv *c, const ag_tensor *x, const ag_tensor *y)
+{
+    return (k_conv){.n = x->shape[0],
+                    .h = x->shape[1],
+                    .w = x->shape[2],
+                    .a = x->shape[3],
+                    .ho = y->shape[1],
+                    .wo = y->shape[2],
+                    .b = y->shape[3],
+                    .kh = c->kh,
+                    .kw = c->kw,
+                    .stride = c->o.stride,
+                    .top = c->o.pad[0],
+                    .left = c->o.pad[2]};
+}
+
+static double conv_flops(const k_conv *c)
+{
+    return 2.0 * (double)c->n * (double)c->ho * (double)c->wo * (double)c->b * (double)c->a * c->kh * c->kw;
+}
+
+static const real *operand(const ag_tensor *y, bool there, int i) { return there ? y->in[i]->data : NULL; }
+
+static k_epilogue epilogue(const ag_tensor *y, const conv *c)
+{
+    return (k_epilogue){.bias = operand(y, c->bias, 2),
+                        .residual = operand(y, c->residual, 2 + c->bias),
+                        .activation = c->o.activation == AG_RELU ? K_RELU : K_LINEAR};
+}
+
+/* Result size of F along an axis; 0 if there is none. */
+static int64_t forward_size(int64_t n, int pads, int kernel, int stride)
+{
+    return n + pads < kernel ? 0 : (n + pads - kernel) / stride + 1;
+}
+
+static ag_err check_images(const ag_tensor *t, const char *what)
+{
+    if (t->dtype == AG_REAL && t->rank == 4) return AG_OK;
+    return ag_fail(AG_ERR_SHAPE, "%s must be real [N,H,W,C]", what);
+}
+
+static ag_err check_options(const conv *c)
+{
+    for (int i = 0; i < 4; i++)
+        if (c->o.pad[i] < 0) return ag_fail(AG_ERR_SHAPE, "negative padding");
+    if (c->o.stride < 1) return ag_fail(AG_ERR_SHAPE, "stride %d", c->o.stride);
+    return c->kh < 1 || c->kw < 1 ? ag_fail(AG_ERR_SHAPE, "kernel %d x %d", c->kh, c->kw) : AG_OK;
+}
+
+static ag_err check_extras(const ag_tensor *y, const conv *c)
+{
+    if (c->bias && (y->in[2]->rank != 1 || y->in[2]->shape[0] != y->shape[3]))
+        return ag_fail(AG_ERR_SHAPE, "the bias must be [%lld]", (long long)y->shape[3]);
+    if (c->residual && !ag__same_shape(y->in[2 + c->bias], y))
+        return ag_fail(AG_ERR_SHAPE, "the residual must be %s", ag__shape_text(y));
+    return AG_OK;
+}
+
+/* ---- conv2d ---------------------------------------------------------------------------------------------------- */
+
+static ag_err conv2d_shape(ag_tensor *y)
+{
+    const conv *c = y->attr;
+    const ag_tensor *x = y->in[0], *w = y->in[1];
+    ag_err err = check_images(x, "the input");
+    if (err || (err = check_images(w, "the weight")) || (err = check_options(c))) return err;
+    if (w->shape[2] != x->shape[3])
+        return ag_fail(AG_ERR_SHAPE, "%lld channels meet a weight for %lld", (long long)x->shape[3],
+                       (long long)w->shape[2]);
+    const int64_t ho = forward_size(x->shape[1], c->o.pad[0] + c->o.pad[1], c->kh, c->o.stride);
+    const int64_t wo = forward_size(x->shape[2], c->o.pad[2] + c->o.pad[3], c->kw, c->o.stride);
+    if (!ho || !wo) return ag_fail(AG_ERR_SHAPE, "the kernel is larger than the padded image");
+    err = ag__shape_set(y, 4, (int64_t[]){x->shape[0], ho, wo, w->shape[3]});
+    return err ? err : check_extras(y, c);
+}
+
+static k_conv conv2d_sizes(const ag_tensor *y) { return kernel_sizes(y->attr, y->in[0], y); }
+
+static void conv2d_run(const ag_tensor *y)
+{
+    const k_conv c = conv2d_sizes(y);
+    const k_epilogue e = epilogue(y, y->attr);
+    k.conv_forward(&c, ag__in(y, 0), ag__in(y, 1), &e, y->data, y->scratch);
+}
+
+static ag_conv2d_options linear(const conv *c, const ag_tensor *x)
+{
+    ag_conv2d_options o = c->o;
+    o.activation = AG_LINEAR;
+    o.out[0] = (int)x->shape[1];
+    o.out[1] = (int)x->shape[2];
+    return o;
+}
+
+/* Gradients of bias and residual, which both maps share. */
+static void extra_gradients(ag_tensor *y, const conv *c, ag_tensor *d, ag_tensor **dx)
+{
+    if (c->bias && ag__wants(y, 2)) dx[2] = ag_sum_to(d, 1, &y->shape[3]);
+    if (c->residual && ag__wants(y, 2 + c->bias)) dx[2 + c->bias] = d;
+}
+
+static void conv2d_gradient(ag_tensor *y, ag_tensor *dy, ag_tensor **dx)
+{
+    const conv *c = y->attr;
+    ag_tensor *x = y->in[0], *w = y->in[1], *d = c->o.activation == AG_RELU ? ag_relu_mask(dy, y) : dy;
+    const ag_conv2d_options o = linear(c, x);
+    extra_gradients(y, c, d, dx);
+    if (ag__wants(y, 1)) dx[1] = ag_conv2d_weight_grad(x, d, c->kh, c->kw, &o);
+    if (ag__wants(y, 0)) dx[0] = ag_conv2d_transposed(d, w, NULL, NULL, &o);
+}
+
+static double conv2d_flops(const ag_tensor *y)
+{
+    const k_conv c = conv2d_sizes(y);
+    return conv_flops(&c);
+}
+
+static size_t conv2d_scratch(const ag_tensor *y)
+{
+    const k_conv c = conv2d_sizes(y);
+    return k.conv_forward_scratch(&c);
+}
+
+const ag__rule ag__conv2d = {.shape = conv2d_shape,
+                             .run = conv2d_run,
+                             .gradient = conv2d_gradient,
+                             .flops = conv2d_flops,
+                             .scratch = conv2d_scratch};
+
+/* ---- conv2d_transposed ------------------------------------------------------------------------------------------ */
+
+static ag_err conv2d_transposed_shape(ag_tensor *x)
+{
+    conv *c = x->attr;
+    const ag_tensor *y = x->in[0], *w = x->in[1];
+    int64_t size[2];
+    ag_err err = check_images(y, "the input");
+    if (err || (err = check_images(w, "the weight")) || (err = check_options(c))) return err;
+    if (w->shape[3] != y->shape[3])
+        return ag_fail(AG_ERR_SHAPE, "%lld channels meet a weight for %lld", (long long)y->shape[3],
+                       (long long)w->shape[3]);
+    for (int i = 0; i < 2; i++) {
+        const int kernel = i ? c->kw : c->kh, pads = c->o.pad[2 * i] + c->o.pad[2 * i + 1];
+        size[i] = c->o.out[i] ? c->o.out[i] : c->o.stride * (y->shape[1 + i] - 1) + kernel - pads;
+        if (size[i] < 1 || forward_size(size[i], pads, kernel, c->o.stride) != y->shape[1 + i])
+            return ag_fail(AG_ERR_SHAPE, "an axis of %lld cannot come from one of %lld", (long long)y->shape[1 + i],
+                           (long long)size[i]);
+    }
+    err = ag__shape_set(x, 4, (int64_t[]){y->shape[0], size[0], size[1], w->shape[2]});
+    return err ? err : check_extras(x, c);
+}
+
+static k_conv conv2d_transposed_sizes(const ag_tensor *x) { return kernel_sizes(x->attr, x, x->in[0]); }
+
+static void conv2d_transposed_run(const ag_tensor *x)
+{
+    const k_conv c = conv2d_transposed_sizes(x);
+    const k_epilogue e = epilogue(x, x->attr);
+    k.conv_input(&c, ag__in(x, 0), ag__in(x, 1), &e, x->data, x->scratch);
+}
+
+static void conv2d_transposed_gradient(ag_tensor *x, ag_tensor *dx, ag_tensor **d)
+{
+    const conv *c = x->attr;
+    ag_tensor *y = x->in[0], *w = x->in[1], *g = c->o.activation == AG_RELU ? ag_relu_mask(dx, x) : dx;
+    const ag_conv2d_options o = linear(c, x);
+    extra_gradients(x, c, g, d);
+    if (ag__wants(x, 1)) d[1] = ag_conv2d_weight_grad(g, y, c->kh, c->kw, &o);
+    if (ag__wants(x, 0)) d[0] = ag_conv2d(g, w, NULL, NULL, &o);
+}
+
+static double conv2d_transposed_flops(const ag_tensor *x)
+{
+    const k_conv c = conv2d_transposed_sizes(x);
+    return conv_flops(&c);
+}
+
+static size_t conv2d_transposed_scratch(const ag_tensor *x)
+{
+    const k_conv c = conv2d_transposed_sizes(x);
+    return k.conv_input_scratch(&c);
+}
+
+const ag__rule ag__conv2d_transposed = {.shape = conv2d_transposed_shape,
+                                        .run = conv2d_transposed_run,
+                                        .gradient = conv2d_transposed_gradient,
+                                        .flops = conv2d_transposed_flops,
+                                        .scratch = conv2d_transposed_scratch};
+
+/* ---- conv2d_weight_grad ------------------------------------------------------------------------------------------ */
+
+static ag_err conv2d_weight_grad_shape(ag_tensor *w)
+{
+    const conv *c = w->attr;
+    const ag_tensor *x = w->in[0], *y = w->in[1];
+    ag_err err = check_images(x, "the input");
+    if (err || (err = check_images(y, "the gradient")) || (err = check_options(c))) return err;
+    if (x->shape[0] != y->shape[0] ||
+        forward_size(x->shape[1], c->o.pad[0] + c->o.pad[1], c->kh, c->o.stride) != y->shape[1] ||
+        forward_size(x->shape[2], c->o.pad[2] + c->o.pad[3], c->kw, c->o.stride) != y->shape[2])
+        return ag_fail(AG_ERR_SHAPE, "the gradient is not of this input's convolution");
+    return ag__shape_set(w, 4, (int64_t[]){c->kh, c->kw, x->shape[3], y->shape[3]});
+}
+
+static k_conv conv2d_weight_grad_sizes(const ag_tensor *w) { return kernel_sizes(w->attr, w->in[0], w->in[1]); }
+
+static void conv2d_weight_grad_run(const ag_tensor *w)
+{
+    const k_conv c = conv2d_weight_grad_sizes(w);
+    k.conv_weight(&c, ag__in(w, 0), ag__in(w, 1), w->data, w->scratch);
+}
+
+static void conv2d_weight_grad_gradient(ag_tensor *w, ag_tensor *dw, ag_tensor **d)
+{
+    const ag_conv2d_options o = linear(w->attr, w->in[0]);
+    if (ag__wants(w, 0)) d[0] = ag_conv2d_transposed(w->in[1], dw, NULL, NULL, &o);
+    if (ag__wants(w, 1)) d[1] = ag_conv2d(w->in[0], dw, NULL, NULL, &o);
+}
+
+static double conv2d_weight_grad_flops(const ag_tensor *w)
+{
+    const k_conv c = conv2d_weight_grad_sizes(w);
+    return conv_flops(&c);
+}
+
+static size_t conv2d_weight_grad_scratch(const ag_tensor *w)
+{
+    const k_conv c = conv2d_weight_grad_sizes(w);
+    return k.conv_weight_scratch(&c);
+}
+
+const ag__rule ag__conv2d_weight_grad = {.shape = conv2d_weight_grad_shape,
+                                         .run = conv2d_weight_grad_run,
+                                         .gradient = conv2d_weight_grad_gradient,
+                                         .flops = conv2d_weight_grad_flops,
+                                         .scratch = conv2d_weight_grad_scratch};
+
+/* ---- building ----------------------------------------------------------------------------------------------------- */
+
+static conv attributes(const ag_conv2d_options *o, int64_t kh, int64_t kw)
+{
+    conv c = {.o = o ? *o : (ag_conv2d_options){0}, .kh = (int)kh, .kw = (int)kw};
+    if (!c.o.stride) c.o.stride = 1;
+    return c;
+}
+
+static ag_tensor *map(ag__op op, ag_tensor *x, ag_tensor *w, ag_tensor *bias, ag_tensor *residual,
+                      const ag_conv2d_options *o)
+{
+    conv c = attributes(o, ag_dim(w, 0), ag_dim(w, 1));
+    ag_tensor *in[4] = {x, w};
+    int n = 2;
+    if ((c.bias = bias)) in[n++] = bias;
+    if ((c.residual = residual)) in[n++] = residual;
+    return ag__node(op, n, in, &c, sizeof c);
+}
+
+ag_tensor *ag_conv2d(ag_tensor *x, ag_tensor *w, ag_tensor *bias, ag_tensor *residual, const ag_conv2d_options *o)
+{
+    return map(AG__OP_conv2d, x, w, bias, residual, o);
+}
+
+ag_tensor *ag_conv2d_transposed(ag_tensor *x, ag_tensor *w, ag_tensor *bias, ag_tensor *residual,
+                                const ag_conv2d_options *o)
+{
+    return map(AG__OP_conv2d_transposed, x, w, bias, residual, o);
+}
+
+ag_tensor *ag_conv2d_weight_grad(ag_tensor *x, ag_tensor *dy, int kh, int kw, const ag_conv2d_options *o)
+{
+    const conv c = attributes(o, kh, kw);
+    return ag__node(AG__OP_conv2d_weight_grad, 2, (ag_tensor *[]){x, dy}, &c, sizeof c);
+}

@@ -1,0 +1,225 @@
+/* Named parameters and scopes. */
+#include "nn/nn.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autograd/random.h"
+
+/* A parameter, and the tensor that stands for it in the graph that asked last for it. */
+typedef struct entry {
+    nn_param param;
+    uint64_t graph; /* ag_graph_id */
+    ag_tensor *tensor, *reset;
+} entry;
+
+typedef struct text {
+    struct text *next;
+    char name[];
+} text;
+
+struct nn_params {
+    uint64_t seed;
+    entry **entries;
+    int count, capacity;
+    text *names; /* of scopes */
+};
+
+nn_params *nn_params_new(uint64_t seed)
+{
+    nn_params *p = calloc(1, sizeof *p);
+    if (p)
+        p->seed = seed;
+    else
+        ag_fail(AG_ERR_MEMORY, "out of memory for parameters");
+    return p;
+}
+
+void nn_params_free(nn_params *p)
+{
+    if (!p) return;
+    for (int i = 0; i < p->count; i++) {
+        free(p->entries[i]->param.name);
+        free(p->entries[i]->param.data);
+        free(p->entries[i]);
+    }
+    for (text *t = p->names, *next; t; t = next) next = t->next, free(t);
+    free(p->entries);
+    free(p);
+}
+
+int nn_params_count(const nn_params *p) { return p->count; }
+
+nn_param *nn_params_at(nn_params *p, int i) { return &p->entries[i]->param; }
+
+static entry *find(nn_params *p, const char *name)
+{
+    for (int i = 0; i < p->count; i++)
+        if (!strcmp(p->entries[i]->param.name, name)) return p->entries[i];
+    return NULL;
+}
+
+nn_param *nn_params_find(nn_params *p, const char *name)
+{
+    entry *e = find(p, name);
+    return e ? &e->param : NULL;
+}
+
+int64_t nn_params_numel(const nn_params *p, nn_kind kind)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < p->count; i++)
+        if (p->entries[i]->param.kind == kind) sum += p->entries[i]->param.numel;
+    return sum;
+}
+
+/* ---- scopes ------------------------------------------------------------------------------------------------------ */
+
+nn_scope nn_root(nn_params *params, ag_graph *g, bool training)
+{
+    return (nn_scope){.params = params, .graph = g, .name = "", .training = training};
+}
+
+nn_scope nn_in(nn_scope s, const char *name)
+{
+    if (!name || !*name) return s;
+    const size_t size = strlen(s.name) + strlen(name) + 2;
+    text *t = malloc(sizeof *t + size);
+    if (!t) {
+        ag_graph_fail(s.graph, AG_ERR_MEMORY, "out of memory for the name of a layer");
+        return s;
+    }
+    snprintf(t->name, size, "%s%s%s", s.name, *s.name ? "." : "", name);
+    t->next = s.params->names;
+    s.params->names = t;
+    s.name = t->name;
+    return s;
+}
+
+nn_scope nn_at(nn_scope s, const char *name, int i)
+{
+    char both[128];
+    snprintf(both, sizeof both, "%s.%d", name, i);
+    return nn_in(s, both);
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+
+static double draw(nn_init init, uint64_t seed, uint64_t stream, uint64_t i)
+{
+    switch (init.rule) {
+    case NN_ZERO: return 0;
+    case NN_CONSTANT: return init.a;
+    case NN_UNIFORM: return init.a + (init.b - init.a) * ag_random_uniform(seed, stream, i);
+    case NN_NORMAL: return init.a + init.b * ag_random_normal(seed, stream, i);
+    case NN_TRUNCATED_NORMAL:
+        for (uint64_t again = 0;; again++) {
+            const double n = ag_random_normal(seed, stream + again, i);
+            if (fabs(n) <= 2) return init.a + init.b * n;
+        }
+    }
+    return 0;
+}
+
+static entry *create(nn_params *p, const char *name, nn_kind kind, nn_layout layout, ag_dtype dtype, int rank,
+                     const int64_t *shape, int64_t numel, nn_init init)
+{
+    if (p->count == p->capacity) {
+        const int more = p->capacity ? 2 * p->capacity : 64;
+        entry **list = realloc(p->entries, (size_t)more * sizeof *list);
+        if (!list) return NULL;
+        p->entries = list;
+        p->capacity = more;
+    }
+    entry *e = calloc(1, sizeof *e);
+    const size_t bytes = ((size_t)numel * ag_dtype_size(dtype) + 63) / 64 * 64;
+    char *copy = strdup(name);
+    void *data = aligned_alloc(64, bytes);
+    if (!e || !copy || !data) {
+        free(e), free(copy), free(data);
+        return NULL;
+    }
+    memset(data, 0, bytes);
+    e->param = (nn_param){
+        .name = copy, .kind = kind, .layout = layout, .dtype = dtype, .rank = rank, .numel = numel, .data = data};
+    memcpy(e->param.shape, shape, (size_t)rank * sizeof *shape);
+    for (int64_t i = 0; i < numel && init.rule != NN_ZERO; i++)
+        ((real *)data)[i] = (real)draw(init, p->seed, ag_hash_name(name), (uint64_t)i);
+    return p->entries[p->count++] = e;
+}
+
+static bool same_shape(const nn_param *p, const ag_tensor *t)
+{
+    if (p->rank != ag_rank(t)) return false;
+    for (int i = 0; i < p->rank; i++)
+        if (p->shape[i] != ag_dim(t, i)) return false;
+    return true;
+}
+
+ag_tensor *nn_tensor(nn_scope s, const char *name, nn_kind kind, nn_layout layout, int rank, const int64_t *shape,
+                     nn_init init)
+{
+    const nn_scope full = nn_in(s, name);
+    if (ag_graph_error(s.graph)) return NULL;
+    entry *e = find(s.params, full.name);
+    if (e && e->graph == ag_graph_id(s.graph)) return e->tensor;
+    ag_tensor *t = ag_state(s.graph, full.name, AG_REAL, rank, shape);
+    if (!t) return NULL;
+    if (!e) e = create(s.params, full.name, kind, layout, AG_REAL, rank, shape, ag_numel(t), init);
+    if (!e) return ag_graph_fail(s.graph, AG_ERR_MEMORY, "out of memory for %s", full.name);
+    if (!same_shape(&e->param, t))
+        return ag_graph_fail(s.graph, AG_ERR_SHAPE,
+                             "%s exists with another shape: the options differ from those it was made with", full.name);
+    ag_bind(t, e->param.data);
+    e->graph = ag_graph_id(s.graph);
+    e->tensor = t;
+    e->reset = NULL;
+    return t;
+}
+
+static entry *entry_of(nn_params *p, const ag_tensor *t)
+{
+    for (int i = 0; t && i < p->count; i++)
+        if (p->entries[i]->tensor == t && p->entries[i]->graph == ag_graph_id(ag_graph_of(t))) return p->entries[i];
+    return NULL;
+}
+
+nn_param *nn_param_of(nn_params *p, const ag_tensor *t)
+{
+    entry *e = entry_of(p, t);
+    return e ? &e->param : NULL;
+}
+
+void nn_reset_rows(nn_params *p, const ag_tensor *t, ag_tensor *mask)
+{
+    entry *e = entry_of(p, t);
+    if (e) e->reset = mask;
+}
+
+ag_tensor *nn_reset_rows_of(nn_params *p, const ag_tensor *t)
+{
+    entry *e = entry_of(p, t);
+    return e ? e->reset : NULL;
+}
+
+static bool has_prefix(const char *name, const char *const *prefixes)
+{
+    if (!prefixes) return true;
+    for (; *prefixes; prefixes++)
+        if (!strncmp(name, *prefixes, strlen(*prefixes))) return true;
+    return false;
+}
+
+int nn_trainable(nn_params *p, ag_graph *g, const char *const *prefixes, ag_tensor **out, int max)
+{
+    int n = 0;
+    for (int i = 0; i < p->count; i++) {
+        const entry *e = p->entries[i];
+        if (e->param.kind != NN_PARAMETER || e->graph != ag_graph_id(g) || !has_prefix(e->param.name, prefixes))
+            continue;
+        if (n < max) out[n] = e->tensor;
+        n++;
+    }
+    return n;
+}
