@@ -1,0 +1,180 @@
+/* Speed of the hot kernels: GFLOP/s and share of the measured peak of fused multiply-adds.
+ *
+ *     bench_kernels [name part]      only lines whose name contains it
+ *
+ * Each line is the best of several runs of at least 0.15 s in all, on all threads. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <omp.h>
+
+#include "autograd/cpu.h"
+#include "autograd/random.h"
+#include "kernels/kernels.h"
+
+/* ---- peak --------------------------------------------------------------------------------------------------------------- */
+
+#define WIDE __attribute__((target("avx512f,prefer-vector-width=512")))
+typedef float wide __attribute__((vector_size(64)));
+typedef float half __attribute__((vector_size(32)));
+
+/* Twelve chains: more than the latency of the unit times its rate, few enough for sixteen registers. */
+#define SPIN(name, vector, attribute)                                                                                  \
+    attribute static double name(long n)                                                                               \
+    {                                                                                                                  \
+        vector a[12], x = {0}, y = {0};                                                                                \
+        x += 0.999f, y += 1e-3f;                                                                                       \
+        for (int i = 0; i < 12; i++) a[i] = x * (float)i;                                                              \
+        for (; n > 0; n--) { _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) a[i] = a[i] * x + y; }              \
+        vector sum = a[0];                                                                                             \
+        for (int i = 1; i < 12; i++) sum += a[i];                                                                      \
+        return (double)sum[0];                                                                                         \
+    }
+#if defined(__x86_64__)
+SPIN(spin_wide, wide, WIDE)
+SPIN(spin_half, half, __attribute__((target("avx2,fma"))))
+#else
+SPIN(spin_half, half, )
+#endif
+
+/* GFLOP/s of multiply-adds in registers on all threads, best of five. */
+static double measure_peak(void)
+{
+    const long turns = 3000000;
+    int lanes = 8;
+    double (*spin)(long) = spin_half;
+#if defined(__x86_64__)
+    if (!strcmp(ag_cpu_kernels(), "x86-64-v4")) spin = spin_wide, lanes = 16;
+#endif
+    double best = 0, sink = 0;
+    for (int i = 0; i < 5; i++) {
+        const double begin = omp_get_wtime();
+#pragma omp parallel reduction(+ : sink)
+        sink += spin(turns);
+        const double flops = 2.0 * 12 * lanes * (double)turns * omp_get_max_threads();
+        const double rate = flops / (omp_get_wtime() - begin) * 1e-9;
+        best = rate > best ? rate : best;
+    }
+    return sink == -1 ? 0 : best;
+}
+
+/* ---- lines --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct work {
+    void (*run)(const struct work *);
+    const k_conv *c;
+    int64_t n, d, codes;
+    real *x, *y, *w;
+    int32_t *code;
+    void *scratch;
+    double flops;
+} work;
+
+static double peak;
+static const char *only;
+
+static void line(const char *name, const char *what, const work *w)
+{
+    double best = 1e30;
+    const double until = omp_get_wtime() + 0.15;
+    w->run(w);
+    for (int i = 0; i < 5 || omp_get_wtime() < until; i++) {
+        const double begin = omp_get_wtime();
+        w->run(w);
+        const double t = omp_get_wtime() - begin;
+        best = t < best ? t : best;
+    }
+    printf("%-34s %-8s %9.3f ms %8.1f GFLOP/s %5.1f %%\n", name, what, best * 1e3, w->flops / best * 1e-9,
+           100 * w->flops / best * 1e-9 / peak);
+    fflush(stdout);
+}
+
+static real *numbers(int64_t n, uint64_t stream)
+{
+    real *p = aligned_alloc(64, ((size_t)n * sizeof *p + 63) & ~(size_t)63);
+    if (!p) exit(1);
+#pragma omp parallel for
+    for (int64_t i = 0; i < n; i++) p[i] = (real)(ag_random_uniform(1, stream, (uint64_t)i) - 0.5);
+    return p;
+}
+
+static void forward(const work *w) { k.conv_forward(w->c, w->x, w->w, NULL, w->y, w->scratch); }
+static void input(const work *w) { k.conv_input(w->c, w->y, w->w, NULL, w->x, w->scratch); }
+static void weight(const work *w) { k.conv_weight(w->c, w->x, w->y, w->w, w->scratch); }
+static void nearest(const work *w) { k.nearest(w->n, w->d, w->codes, w->x, w->w, w->code, w->scratch); }
+
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+
+static void bench_conv(const char *name, const k_conv *c)
+{
+    if (only && !strstr(name, only)) return;
+    work w = {.c = c};
+    w.x = numbers(c->n * c->h * c->w * c->a, 1);
+    w.y = numbers(c->n * c->ho * c->wo * c->b, 2);
+    w.w = numbers((int64_t)c->kh * c->kw * c->a * c->b, 3);
+    const size_t bytes = most(most(k.conv_forward_scratch(c), k.conv_input_scratch(c)), k.conv_weight_scratch(c));
+    w.scratch = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+    if (!w.scratch) exit(1);
+    w.flops = 2.0 * (double)(c->n * c->ho * c->wo * c->b * c->a) * c->kh * c->kw;
+    w.run = forward, line(name, "forward", &w);
+    w.run = input, line(name, "input", &w);
+    w.run = weight, line(name, "weight", &w);
+    free(w.x), free(w.y), free(w.w), free(w.scratch);
+}
+
+static void bench_nearest(const char *name, int64_t n, int64_t codes, int64_t d)
+{
+    if (only && !strstr(name, only)) return;
+    work w = {.run = nearest, .n = n, .d = d, .codes = codes, .flops = 2.0 * (double)n * (double)codes * (double)d};
+    w.x = numbers(n * d, 1);
+    w.w = numbers(codes * d, 2);
+    w.code = malloc((size_t)n * sizeof *w.code);
+    w.scratch = aligned_alloc(64, (k.nearest_scratch(n, d, codes) + 63) & ~(size_t)63);
+    if (!w.code || !w.scratch) exit(1);
+    line(name, "search", &w);
+    free(w.x), free(w.w), free(w.code), free(w.scratch);
+}
+
+/* kernel, stride, pad, channels in, channels out, size of x, batch */
+static void layer(const char *name, int kernel, int stride, int pad, int a, int b, int size, int n)
+{
+    const int out = (size + 2 * pad - kernel) / stride + 1;
+    const k_conv c = {.n = n,
+                      .h = size,
+                      .w = size,
+                      .a = a,
+                      .ho = out,
+                      .wo = out,
+                      .b = b,
+                      .kh = kernel,
+                      .kw = kernel,
+                      .stride = stride,
+                      .top = pad,
+                      .left = pad};
+    bench_conv(name, &c);
+}
+
+int main(int argc, char **argv)
+{
+    ag_cpu_setup(argv);
+    only = argc > 1 ? argv[1] : NULL;
+    peak = measure_peak();
+    printf("%s, %d threads, kernels %s, peak %.1f GFLOP/s\n", ag_cpu_model(), ag_cpu_threads(), ag_cpu_kernels(), peak);
+    /* the CIFAR-10 VQ-VAE, batch 256; of a transposed layer `input` is the forward pass */
+    layer("c4s2 3->64 32x32", 4, 2, 1, 3, 64, 32, 256);
+    layer("c4s2 64->128 16x16", 4, 2, 1, 64, 128, 16, 256);
+    layer("c3 128->128 8x8", 3, 1, 1, 128, 128, 8, 256);
+    layer("c3 128->32 8x8", 3, 1, 1, 128, 32, 8, 256);
+    layer("c1 32->128 8x8", 1, 1, 0, 32, 128, 8, 256);
+    layer("c1 128->64 8x8", 1, 1, 0, 128, 64, 8, 256);
+    layer("c3 64->128 8x8", 3, 1, 1, 64, 128, 8, 256);
+    layer("transposed c4s2 128->64 8x8", 4, 2, 1, 64, 128, 16, 256);
+    layer("transposed c4s2 64->3 16x16", 4, 2, 1, 3, 64, 32, 256);
+    layer("c3 128->128 32x32", 3, 1, 1, 128, 128, 32, 16);
+    layer("c3 64->64 64x64", 3, 1, 1, 64, 64, 64, 16);
+    layer("c3 256->256 32x32", 3, 1, 1, 256, 256, 32, 8);
+    bench_nearest("nearest 16384 x 512 codes x 64", 16384, 512, 64);
+    bench_nearest("nearest 65536 x 8192 codes x 256", 65536, 8192, 256);
+    return 0;
+}
