@@ -182,19 +182,6 @@ typedef struct window {
     int64_t pitch, pixel; /* reals from row to row, from pixel to pixel */
 } window;
 
-static void copy_row(const map *m, const real *row, int64_t x0, int64_t columns, real *to)
-{
-    const int64_t pixel = m->bands.pixel, from = k_min(k_max(-x0, 0), columns),
-                  until = k_max(k_min(m->w - x0, columns), from);
-    memset(to, 0, (size_t)(from * pixel) * sizeof(real));
-    if (pixel == m->c)
-        memcpy(to + from * pixel, row + (x0 + from) * m->c, (size_t)((until - from) * m->c) * sizeof(real));
-    else
-        for (int64_t x = from; x < until; x++)
-            memcpy(to + x * pixel, row + (x0 + x) * m->c, (size_t)m->c * sizeof(real));
-    memset(to + until * pixel, 0, (size_t)((columns - until) * pixel) * sizeof(real));
-}
-
 static window open_window(const map *m, const band *at, const real *source, real *copy)
 {
     const bands *b = &m->bands;
@@ -206,10 +193,9 @@ static window open_window(const map *m, const band *at, const real *source, real
                   columns = (at->x1 - at->x0 - 1) * b->step + b->span_w;
     const int64_t pitch = columns * b->pixel;
     for (int64_t y = 0; y < rows; y++) {
-        if (y0 + y < 0 || y0 + y >= m->h)
-            memset(copy + y * pitch, 0, (size_t)pitch * sizeof(real));
-        else
-            copy_row(m, image + (y0 + y) * m->w * m->c, x0, columns, copy + y * pitch);
+        const bool inside = y0 + y >= 0 && y0 + y < m->h;
+        bands_copy_row(inside ? image + (y0 + y) * m->w * m->c : NULL, m->w, m->c, x0, columns, b->pixel,
+                       copy + y * pitch);
     }
     return (window){copy, pitch, b->pixel};
 }

@@ -79,14 +79,37 @@ typedef struct slot {
     int64_t x_row, x_block; /* reals from one source row to the next, from one block of channels to the next */
 } slot;
 
-static void copy_pixel(const plan *p, const real *from, int64_t block, real *to)
+/* One row of pixels as blocks of m channels, `block` apart; the last block is filled up with zeros. */
+K_INLINE void split_row(const real *row, int64_t columns, int64_t channels, const int m, int64_t block, real *to)
+{
+    const int64_t whole = channels / m, rest = channels % m;
+    for (int64_t i = 0; i < whole; i++)
+        for (int64_t x = 0; x < columns; x++)
+            memcpy(to + i * block + x * m, row + x * channels + i * m, (size_t)m * sizeof(real));
+    for (int64_t x = 0; rest && x < columns; x++) {
+        memset(to + whole * block + x * m, 0, (size_t)m * sizeof(real));
+        memcpy(to + whole * block + x * m, row + x * channels + whole * m, (size_t)rest * sizeof(real));
+    }
+}
+
+/* One source row of a band (NULL: outside the image), columns from x0 on. */
+static void copy_row(const plan *p, const real *row, int64_t w, int64_t x0, int64_t columns, int64_t block, real *to)
 {
     const int64_t a = p->c->a;
-    for (int64_t i = 0; i < p->row_blocks; i++)
-        for (int64_t j = 0; j < p->m; j++) {
-            const int64_t ci = i * p->m + j;
-            to[i * block + j] = from && ci < a ? from[ci] : 0;
-        }
+    if (p->few) {
+        bands_copy_row(row, w, a, x0, columns, a, to);
+        return;
+    }
+    const int64_t from = row ? k_min(k_max(-x0, 0), columns) : columns, until = k_max(k_min(w - x0, columns), from);
+    for (int64_t i = 0; i < p->row_blocks; i++) {
+        memset(to + i * block, 0, (size_t)(from * p->m) * sizeof(real));
+        memset(to + i * block + until * p->m, 0, (size_t)((columns - until) * p->m) * sizeof(real));
+    }
+    if (from == until) return;
+    if (p->m == K_ROWS)
+        split_row(row + (x0 + from) * a, until - from, a, K_ROWS, block, to + from * K_ROWS);
+    else
+        split_row(row + (x0 + from) * a, until - from, a, p->m, block, to + from * p->m);
 }
 
 /* The source rows of a band, with zeros outside the image. */
@@ -94,20 +117,15 @@ static void copy_x(const plan *p, const band *at, const real *x, slot *s, real *
 {
     const k_conv *c = p->c;
     const bands *b = &p->bands;
-    const int64_t w = b->w == c->wo ? c->w : c->h * c->w; /* rows run together in a 1x1 convolution */
+    const int64_t h = b->w == c->wo ? c->h : 1, w = c->h * c->w / h; /* rows run together in a 1x1 convolution */
     const int64_t rows = (s->rows - 1) * b->step + b->span_h, columns = (s->columns - 1) * b->step + b->span_w;
-    const int64_t width = p->few ? c->a : p->m;
     s->x = to;
-    s->x_row = columns * width;
+    s->x_row = columns * (p->few ? c->a : p->m);
     s->x_block = rows * s->x_row;
-    for (int64_t i = 0; i < rows * columns; i++) {
-        const int64_t iy = at->y0 * b->step - c->top + i / columns, ix = at->x0 * b->step - c->left + i % columns;
-        const bool inside = iy >= 0 && iy < c->h && ix >= 0 && ix < w;
-        const real *from = inside ? x + ((at->image * c->h) * c->w + iy * w + ix) * c->a : NULL;
-        if (!p->few)
-            copy_pixel(p, from, s->x_block, to + i * width);
-        else
-            for (int64_t j = 0; j < c->a; j++) to[i * width + j] = from ? from[j] : 0;
+    for (int64_t y = 0; y < rows; y++) {
+        const int64_t iy = at->y0 * b->step - c->top + y;
+        const real *row = iy >= 0 && iy < h ? x + (at->image * h + iy) * w * c->a : NULL;
+        copy_row(p, row, w, at->x0 * b->step - c->left, columns, s->x_block, to + y * s->x_row);
     }
     if (p->few) memset(to + rows * s->x_row, 0, K_ROWS * sizeof(real)); /* the last tile of a run reads on */
 }
