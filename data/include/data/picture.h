@@ -15,7 +15,7 @@ typedef struct data_picture {
 void data_picture_free(data_picture *p); /* frees the pixels, zeroes the struct; NULL is fine */
 
 typedef struct data_decode_options {
-    int min_height, min_width; /* the decoder may shrink by powers of two, never below these; 0 = full size */
+    int min_height, min_width; /* a JPEG may come out smaller (n/8 of its size), never below these; 0 = full size */
     int channels;              /* 1, 3, or 0 = as in the file (grey stays grey) */
     int64_t max_pixels;        /* 0 = 2^28; larger headers are refused before anything is allocated */
 } data_decode_options;
@@ -29,9 +29,9 @@ ag_err data_picture_read(data_picture *out, const char *path, const data_decode_
 
 /* Antialiased separable resize (half-pixel centres, support scaled by the down-sampling factor, weights normalised,
  * rounded half up, horizontal pass first): the rule of the common Python imaging library. */
-typedef enum data_filter { DATA_TRIANGLE, DATA_CUBIC, DATA_LANCZOS } data_filter;
+typedef enum data_filter { DATA_LANCZOS, DATA_CUBIC, DATA_TRIANGLE } data_filter;
 ag_err data_picture_resize(data_picture *out, const data_picture *in, int height, int width, data_filter filter);
-/* Shorter side (relative to height x width) fitted by Lanczos-3, then centre crop to exactly height x width. */
+/* Scales so that the picture just covers height x width (Lanczos-3, the longer side rounded down), then crops the centre. */
 ag_err data_picture_fit(data_picture *out, const data_picture *in, int height, int width);
 
 /* Writes an 8-bit PNG atomically (temporary file in the same folder, fsync, rename). Channels 1 or 3. */
@@ -39,8 +39,8 @@ ag_err data_picture_write_png(const char *path, const data_picture *p);
 /* The same to memory; *png is malloc'ed. */
 ag_err data_picture_encode_png(const data_picture *p, uint8_t **png, size_t *size);
 
-/* Grid: n images u8 [n,H,W,C] (C 1 or 3; other C: the first three or one) in `columns`, 2 pixels apart on white, each magnified by the integer
- * `zoom` (0: so that small images are about 96 pixels high). */
+/* Grid: n images u8 [n,H,W,C] (C 1 or 3; other C: the first three or one) in `columns`, 2 pixels apart on white, each
+ * magnified by the integer `zoom` (0: so that small images are about 96 pixels high). */
 ag_err data_picture_grid(data_picture *out, int64_t n, int height, int width, int channels, const uint8_t *pixels,
                          int columns, int zoom);
 

@@ -1,0 +1,206 @@
+/* Separable antialiased resize with the arithmetic of the common Python imaging library, so that its results and ours
+ * are the same bytes. For an output value at o of n, drawn from `in` values:
+ *
+ *     scale   = in / n              centre = (o + 1/2) * scale
+ *     reach   = support * max(scale, 1)
+ *     taps    = inputs i with centre - reach <= i + 1/2 <= centre + reach, cut at the border
+ *     weight  = filter((i + 1/2 - centre) / max(scale, 1)), normalised to sum 1, then rounded to 22 fractional bits
+ *
+ * Sums are 32-bit integers, rounded half up and clamped to 0..255 after each pass; the horizontal pass comes first. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "picture_parts.h"
+
+enum { FRACTION = 22 };
+
+/* Part of a side: outputs begin .. begin + count of `total`. */
+typedef struct span {
+    int in, total, begin, count;
+} span;
+
+typedef struct taps {
+    int *first, *count; /* per output: its inputs */
+    int32_t *weight;    /* per output: `room` weights */
+    int room;
+} taps;
+
+static double sinc(double x) { return x == 0 ? 1 : sin(x * M_PI) / (x * M_PI); }
+
+static double lanczos3(double x) { return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0; }
+
+/* Keys 1981, a = -1/2 */
+static double cubic(double x)
+{
+    const double a = -0.5;
+    x = fabs(x);
+    if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+    return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+}
+
+static double triangle(double x)
+{
+    x = fabs(x);
+    return x < 1 ? 1 - x : 0;
+}
+
+static const struct {
+    double (*value)(double);
+    double support;
+} filters[] = {[DATA_LANCZOS] = {lanczos3, 3}, [DATA_CUBIC] = {cubic, 2}, [DATA_TRIANGLE] = {triangle, 1}};
+
+static void taps_free(taps *t)
+{
+    free(t->first), free(t->count), free(t->weight);
+    *t = (taps){0};
+}
+
+/* The taps of one output value. */
+static void taps_fill(taps *t, const span *s, int k, data_filter filter, double *w)
+{
+    const double scale = (double)s->in / s->total, stretch = scale < 1 ? 1 : scale;
+    const double reach = filters[filter].support * stretch, shrink = 1 / stretch;
+    const double centre = (s->begin + k + 0.5) * scale;
+    int first = (int)(centre - reach + 0.5), end = (int)(centre + reach + 0.5);
+    if (first < 0) first = 0;
+    if (end > s->in) end = s->in;
+    double sum = 0;
+    for (int i = 0; i < end - first; i++) {
+        w[i] = filters[filter].value((i + first - centre + 0.5) * shrink);
+        sum += w[i];
+    }
+    int32_t *weight = t->weight + (size_t)k * (size_t)t->room;
+    for (int i = 0; i < end - first; i++) {
+        const double v = (sum != 0 ? w[i] / sum : w[i]) * (1 << FRACTION);
+        weight[i] = (int32_t)(v < 0 ? v - 0.5 : v + 0.5);
+    }
+    t->first[k] = first, t->count[k] = end - first;
+}
+
+static ag_err taps_make(taps *t, const span *s, data_filter filter)
+{
+    const double scale = (double)s->in / s->total;
+    const size_t n = (size_t)s->count;
+    size_t weights;
+    *t = (taps){.room = (int)ceil(filters[filter].support * (scale < 1 ? 1 : scale)) * 2 + 1};
+    if (__builtin_mul_overflow(n, (size_t)t->room, &weights)) weights = SIZE_MAX / sizeof(int32_t);
+    t->first = malloc(n * sizeof *t->first);
+    t->count = malloc(n * sizeof *t->count);
+    t->weight = malloc(weights * sizeof *t->weight);
+    double *w = malloc((size_t)t->room * sizeof *w);
+    ag_err err = AG_OK;
+    if (t->first && t->count && t->weight && w)
+        for (int k = 0; k < s->count; k++) taps_fill(t, s, k, filter, w);
+    else
+        err = ag_fail(AG_ERR_MEMORY, "resize from %d to %d: out of memory", s->in, s->total);
+    free(w);
+    if (err) taps_free(t);
+    return err;
+}
+
+static uint8_t clamp(int32_t sum)
+{
+    const int32_t v = sum >> FRACTION; /* rounds down; the half is in the sum */
+    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+}
+
+/* One row of 1 or 3 channels. */
+static void resize_row(const uint8_t *in, uint8_t *out, const taps *t, int n, int channels)
+{
+    for (int x = 0; x < n; x++, out += channels) {
+        const int32_t *w = t->weight + (size_t)x * (size_t)t->room;
+        const uint8_t *p = in + (size_t)t->first[x] * (size_t)channels;
+        const int count = t->count[x];
+        int32_t a = 1 << (FRACTION - 1), b = a, c = a;
+        if (channels == 1) {
+            for (int i = 0; i < count; i++) a += p[i] * w[i];
+            out[0] = clamp(a);
+        } else {
+            for (int i = 0; i < count; i++, p += 3) a += p[0] * w[i], b += p[1] * w[i], c += p[2] * w[i];
+            out[0] = clamp(a), out[1] = clamp(b), out[2] = clamp(c);
+        }
+    }
+}
+
+/* Row k of the output, summed over whole input rows of `n` bytes. `rows` starts at input row `top`. */
+static void resize_column(const uint8_t *rows, int top, uint8_t *out, const taps *t, int k, size_t n, int32_t *sum)
+{
+    const int32_t *w = t->weight + (size_t)k * (size_t)t->room;
+    const uint8_t *in = rows + (size_t)(t->first[k] - top) * n;
+    for (size_t x = 0; x < n; x++) sum[x] = 1 << (FRACTION - 1);
+    for (int i = 0; i < t->count[k]; i++, in += n)
+        for (size_t x = 0; x < n; x++) sum[x] += in[x] * w[i];
+    for (size_t x = 0; x < n; x++) out[x] = clamp(sum[x]);
+}
+
+/* A window of the resized picture. Only what the window needs is computed. */
+static ag_err resize_window(data_picture *out, const data_picture *in, const span *v, const span *h, data_filter filter)
+{
+    taps across = {0}, down = {0};
+    data_picture between = {0};
+    int32_t *sum = NULL;
+    *out = (data_picture){0};
+    ag_err err = taps_make(&across, h, filter);
+    if (!err) err = taps_make(&down, v, filter);
+    if (err) goto out;
+    const int top = down.first[0], bottom = down.first[v->count - 1] + down.count[v->count - 1];
+    const size_t n = (size_t)h->count * (size_t)in->channels, stride = (size_t)in->width * (size_t)in->channels;
+    if ((err = data__picture_new(&between, bottom - top, h->count, in->channels, "resize"))) goto out;
+    if ((err = data__picture_new(out, v->count, h->count, in->channels, "resize"))) goto out;
+    if (!(sum = malloc(n * sizeof *sum))) {
+        err = ag_fail(AG_ERR_MEMORY, "resize: out of memory for a row of %d pixels", h->count);
+        goto out;
+    }
+    for (int y = top; y < bottom; y++)
+        resize_row(in->pixels + (size_t)y * stride, between.pixels + (size_t)(y - top) * n, &across, h->count,
+                   in->channels);
+    for (int y = 0; y < v->count; y++)
+        resize_column(between.pixels, top, out->pixels + (size_t)y * n, &down, y, n, sum);
+out:
+    free(sum);
+    data_picture_free(&between);
+    taps_free(&across), taps_free(&down);
+    if (err) data_picture_free(out);
+    return err;
+}
+
+static ag_err resize_check(const data_picture *in, int height, int width, data_filter filter)
+{
+    if (height < 1 || width < 1)
+        return ag_fail(AG_ERR_USAGE, "resize to %d x %d pixels: both sides must be at least 1", width, height);
+    if (!in->pixels || (in->channels != 1 && in->channels != 3))
+        return ag_fail(AG_ERR_SHAPE, "resize of a picture with %d channels: it must have 1 or 3", in->channels);
+    if (filter < 0 || filter >= sizeof filters / sizeof *filters)
+        return ag_fail(AG_ERR_USAGE, "resize: there is no filter %d", (int)filter);
+    return AG_OK;
+}
+
+ag_err data_picture_resize(data_picture *out, const data_picture *in, int height, int width, data_filter filter)
+{
+    const span v = {in->height, height, 0, height}, h = {in->width, width, 0, width};
+    const ag_err err = resize_check(in, height, width, filter);
+    return err ? err : resize_window(out, in, &v, &h, filter);
+}
+
+ag_err data__picture_fit(data_picture *out, const data_picture *in, int height, int width, data_filter filter)
+{
+    const ag_err err = resize_check(in, height, width, filter);
+    if (err) return err;
+    int64_t tall = height, wide = width; /* the covering size */
+    if ((int64_t)in->width * height >= (int64_t)in->height * width)
+        wide = (int64_t)in->width * height / in->height;
+    else
+        tall = (int64_t)in->height * width / in->width;
+    if (tall > INT32_MAX || wide > INT32_MAX)
+        return ag_fail(AG_ERR_DATA, "a picture of %d x %d pixels is too narrow for %d x %d", in->width, in->height,
+                       width, height);
+    const span v = {in->height, (int)tall, (int)(tall - height) / 2, height};
+    const span h = {in->width, (int)wide, (int)(wide - width) / 2, width};
+    return resize_window(out, in, &v, &h, filter);
+}
+
+ag_err data_picture_fit(data_picture *out, const data_picture *in, int height, int width)
+{
+    return data__picture_fit(out, in, height, width, DATA_LANCZOS);
+}
