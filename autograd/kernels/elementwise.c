@@ -4,9 +4,9 @@
 #include <math.h>
 
 #ifdef AG_DOUBLE
-#define M(f) f
+#define M(function) function
 #else
-#define M(f) f##f
+#define M(function) function##f
 #endif
 
 enum { TILE = 16384 };
