@@ -1,0 +1,31 @@
+/* JSON files: read strictly, written atomically.
+ *
+ * Reading refuses what cJSON lets pass: a key twice in one object, anything after the value, NUL bytes, text that is not
+ * UTF-8, numbers that do not fit a double. */
+#ifndef CHECKPOINTS_JSON_H
+#define CHECKPOINTS_JSON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+#include "autograd/error.h"
+
+/* Parses `size` bytes (no NUL needed at the end). `what` names the text in messages (a file, "--set"); `fault` is the
+ * code for text that is not good JSON. *out is the caller's (cJSON_Delete). */
+ag_err ckpt_json_parse(cJSON **out, const char *text, size_t size, const char *what, ag_err fault);
+
+/* The same for a file of at most 64 MiB; AG_ERR_IO if it cannot be read. */
+ag_err ckpt_json_read(cJSON **out, const char *path, ag_err fault);
+
+/* Writes indented text, keys in the order of `json`, atomically. */
+ag_err ckpt_json_write(const char *path, const cJSON *json);
+
+/* A whole number that may not fit the 53 bits of a double (seeds): written as a number up to 2^53, beyond that as a
+ * string of decimal digits; read from either. The reader returns AG_ERR_CHECKPOINT naming `key` if it is missing or is
+ * no such number. */
+ag_err ckpt_json_add_u64(cJSON *object, const char *key, uint64_t value);
+ag_err ckpt_json_get_u64(const cJSON *object, const char *key, uint64_t *value);
+
+#endif
