@@ -63,6 +63,7 @@ static void map_plan(map *m)
     m->q0 = m->transposed ? m->top / s : 0;
     m->r0 = m->transposed ? m->left / s : 0;
     bands *b = &m->bands;
+    b->n = m->n;
     b->h = (m->transposed ? k_blocks(m->out_h + m->top, s) : m->out_h) - m->q0;
     b->w = (m->transposed ? k_blocks(m->out_w + m->left, s) : m->out_w) - m->r0;
     b->step = m->transposed ? 1 : s;
@@ -137,7 +138,8 @@ static room map_room(const map *m, void *scratch, int threads)
     const size_t weights = k_align((size_t)(m->kh * m->kw) * (size_t)m->c * columns * sizeof(real));
     room r = {.bias = (real *)at, .weights = (real *)(at + bias), .band = at + bias + weights};
     if (m->padded)
-        r.band_bytes = k_align((size_t)bands_source(&m->bands, m->bands.band_h, m->bands.band_w) * sizeof(real));
+        r.band_bytes = k_align((size_t)(m->bands.together * bands_source(&m->bands, m->bands.band_h, m->bands.band_w)) *
+                               sizeof(real));
     r.bytes = 64 + bias + weights + (size_t)threads * r.band_bytes;
     return r;
 }
@@ -179,25 +181,25 @@ static void pack_weights(const map *m, const real *w, int64_t unit, real *packed
 /* Source pixels as the loops see them: `data` is the first one any window of the band reads. */
 typedef struct window {
     const real *data;
-    int64_t pitch, pixel; /* reals from row to row, from pixel to pixel */
+    int64_t image, pitch, pixel; /* reals from image to image, from row to row, from pixel to pixel */
 } window;
 
 static window open_window(const map *m, const band *at, const real *source, real *copy)
 {
     const bands *b = &m->bands;
-    const int64_t y0 = (m->q0 + at->y0) * b->step + map_base(m, m->kh, m->top);
+    const int64_t y0 = (m->q0 + at->y0) * b->step + map_base(m, m->kh, m->top), row = m->w * m->c;
     const int64_t x0 = (m->r0 + at->x0) * b->step + map_base(m, m->kw, m->left);
-    const real *image = source + at->image * m->h * m->w * m->c;
-    if (!m->padded) return (window){image + (y0 * m->w + x0) * m->c, m->w * m->c, m->c};
+    source += at->image * m->h * row;
+    if (!m->padded) return (window){source + y0 * row + x0 * m->c, m->h * row, row, m->c};
     const int64_t rows = (at->y1 - at->y0 - 1) * b->step + b->span_h,
                   columns = (at->x1 - at->x0 - 1) * b->step + b->span_w;
     const int64_t pitch = columns * b->pixel;
-    for (int64_t y = 0; y < rows; y++) {
-        const bool inside = y0 + y >= 0 && y0 + y < m->h;
-        bands_copy_row(inside ? image + (y0 + y) * m->w * m->c : NULL, m->w, m->c, x0, columns, b->pixel,
-                       copy + y * pitch);
+    for (int64_t i = 0; i < at->images * rows; i++) {
+        const int64_t y = y0 + i % rows;
+        const real *from = y >= 0 && y < m->h ? source + (i / rows * m->h + y) * row : NULL;
+        bands_copy_row(from, m->w, m->c, x0, columns, b->pixel, copy + i * pitch);
     }
-    return (window){copy, pitch, b->pixel};
+    return (window){copy, rows * pitch, pitch, b->pixel};
 }
 
 /* ---- the register tile ------------------------------------------------------------------------------------------------ */
@@ -205,7 +207,7 @@ static window open_window(const map *m, const band *at, const real *source, real
 typedef struct tile {
     const real *rows[K_ROWS]; /* first source number of each position */
     int64_t at[K_ROWS];       /* where its channels go in the result */
-    int count;                /* positions that exist; the others repeat one of them and are not stored */
+    int count;                /* positions that exist; the others repeat the first */
     int64_t lanes;            /* channels of the panel that exist */
     k_terms terms;
     const real *w, *bias, *residual;
@@ -231,18 +233,25 @@ static void tile_store_part(const tile *t, const int vectors, const kv *sum, int
 K_INLINE void tile_run(const tile *t, const int count, const int vectors)
 {
     kv sum[K_ROWS][2];
+#pragma GCC unroll 8
     for (int p = 0; p < count; p++)
         for (int v = 0; v < vectors; v++) sum[p][v] = k_load(t->bias + v * VL);
     k_tile_sum(count, vectors, &t->terms, t->rows, t->w, sum);
-    for (int p = 0; p < count; p++) {
-        const int64_t at = t->at[p];
-        if (p >= t->count) break;
-        if (t->lanes < vectors * VL)
-            tile_store_part(t, vectors, sum[p], at);
-        else
-            for (int v = 0; v < vectors; v++)
-                k_store(t->y + at + v * VL, tile_finish(t, sum[p][v], t->residual ? t->residual + at + v * VL : NULL));
+    if (t->lanes < vectors * VL) {
+        kv part[K_ROWS][2];
+#pragma GCC unroll 8
+        for (int p = 0; p < count; p++)
+            for (int v = 0; v < vectors; v++) part[p][v] = sum[p][v];
+        for (int p = 0; p < t->count; p++) tile_store_part(t, vectors, part[p], t->at[p]);
+        return;
     }
+#pragma GCC unroll 8
+    for (int p = 0; p < count; p++)
+        for (int v = 0; v < vectors; v++)
+            sum[p][v] = tile_finish(t, sum[p][v], t->residual ? t->residual + t->at[p] + v * VL : NULL);
+#pragma GCC unroll 8
+    for (int p = 0; p < count; p++)
+        for (int v = 0; v < vectors; v++) k_store(t->y + t->at[p] + v * VL, sum[p][v]);
 }
 
 static void tile_whole_2(const tile *t) { tile_run(t, K_ROWS, 2); }
@@ -266,10 +275,10 @@ static void tile_any(const tile *t, int64_t width)
 
 /* Positions of one phase inside a band, and how they map to the source window and the result. */
 typedef struct walk {
-    int64_t rows, columns;
+    int64_t images, rows, columns;
     const real *source;
-    int64_t source_row, source_column;
-    int64_t out, out_row, out_column;
+    int64_t source_image, source_row, source_column;
+    int64_t out, out_image, out_row, out_column;
 } walk;
 
 static walk phase_walk(const map *m, const band *at, const window *s, const axis *v, const axis *h)
@@ -279,32 +288,48 @@ static walk phase_walk(const map *m, const band *at, const window *s, const axis
     const int64_t y = (ya - m->q0 - at->y0) * m->bands.step + v->base - map_base(m, m->kh, m->top);
     const int64_t x = (xa - m->r0 - at->x0) * m->bands.step + h->base - map_base(m, m->kw, m->left);
     const int64_t oy = ya * m->phases + v->out, ox = xa * m->phases + h->out;
-    return (walk){.rows = k_max(yb - ya, 0),
+    return (walk){.images = at->images,
+                  .rows = k_max(yb - ya, 0),
                   .columns = k_max(xb - xa, 0),
                   .source = s->data + y * s->pitch + x * s->pixel,
+                  .source_image = s->image,
                   .source_row = m->bands.step * s->pitch,
                   .source_column = m->bands.step * s->pixel,
                   .out = ((at->image * m->out_h + oy) * m->out_w + ox) * m->b,
+                  .out_image = m->out_h * m->out_w * m->b,
                   .out_row = m->phases * m->out_w * m->b,
                   .out_column = m->phases * m->b};
 }
 
-/* One panel over all positions of a walk, K_ROWS at a time, running on over the ends of rows. */
+/* The next position: along the row, then the rows, then the images. */
+typedef struct cursor {
+    int64_t x, y, source, row_source, image_source, out, row_out, image_out;
+} cursor;
+
+K_INLINE void cursor_next(cursor *c, const walk *p)
+{
+    c->source += p->source_column, c->out += p->out_column;
+    if (++c->x < p->columns) return;
+    c->x = 0;
+    c->source = c->row_source += p->source_row, c->out = c->row_out += p->out_row;
+    if (++c->y < p->rows) return;
+    c->y = 0;
+    c->source = c->row_source = c->image_source += p->source_image;
+    c->out = c->row_out = c->image_out += p->out_image;
+}
+
+/* One panel over all positions of a walk, K_ROWS at a time, running on over the ends of rows and images. */
 static void walk_panel(const walk *p, tile *t, int64_t column, int64_t width)
 {
-    const int64_t positions = p->rows * p->columns;
-    int64_t y = 0, x = 0;
+    const int64_t positions = p->images * p->rows * p->columns;
+    cursor c = {0};
     for (int64_t first = 0; first < positions; first += K_ROWS) {
         t->count = (int)k_min(positions - first, K_ROWS);
-        for (int i = 0; i < K_ROWS; i++) {
-            if (i >= t->count) {
-                t->rows[i] = t->rows[0];
-                continue;
-            }
-            t->rows[i] = p->source + y * p->source_row + x * p->source_column;
-            t->at[i] = p->out + y * p->out_row + x * p->out_column + column;
-            if (++x == p->columns) x = 0, y++;
+        for (int i = 0; i < t->count; i++, cursor_next(&c, p)) {
+            t->rows[i] = p->source + c.source;
+            t->at[i] = p->out + c.out + column;
         }
+        for (int i = t->count; i < K_ROWS; i++) t->rows[i] = t->rows[0], t->at[i] = t->at[0];
         tile_any(t, width);
     }
 }
@@ -347,7 +372,7 @@ static void map_run(const map *m, const real *source, const real *w, const k_epi
     const int threads = omp_get_max_threads();
     const room r = map_room(m, scratch, threads);
     const job j = {m, &r, e, source, y};
-    const int64_t panels = k_blocks(m->b, K_PANEL), items = m->n * bands_per_image(&m->bands);
+    const int64_t panels = k_blocks(m->b, K_PANEL), items = bands_count(&m->bands);
     /* too few bands for the threads: each band is done in parts, by panels (this changes no sum) */
     const int64_t parts = k_max(k_min(panels, k_blocks(4 * threads, k_max(items, 1))), 1);
     const int64_t chunk = k_blocks(panels, parts);

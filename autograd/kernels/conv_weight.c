@@ -43,11 +43,12 @@ static int64_t run_of(const plan *p, int64_t tile) { return tile / p->row_blocks
 static void plan_bands(plan *p)
 {
     const k_conv *c = p->c;
-    p->bands = (bands){.h = c->ho, .w = c->wo, .step = c->stride, .span_h = c->kh, .span_w = c->kw};
+    p->bands = (bands){.n = c->n, .h = c->ho, .w = c->wo, .step = c->stride, .span_h = c->kh, .span_w = c->kw};
     if (c->kh == 1 && c->kw == 1 && c->stride == 1 && !c->top && !c->left && c->ho == c->h && c->wo == c->w)
         p->bands.h = 1, p->bands.w = c->h * c->w; /* a 1x1 convolution knows no rows */
     p->bands.pixel = p->few ? c->a : p->row_blocks * p->m;
     bands_choose(&p->bands, BAND_BYTES);
+    p->bands.together = 1;
     p->x_reals = bands_source(&p->bands, p->bands.band_h, p->bands.band_w) + K_ROWS;
     p->y_reals = p->bands.band_h * p->bands.band_w * p->columns;
 }
@@ -59,7 +60,7 @@ static plan make_plan(const k_conv *c)
     p.m = (int)k_blocks(run_rows(&p), p.row_blocks);
     p.tiles = p.row_blocks * c->kh * (p.few ? 1 : c->kw);
     plan_bands(&p);
-    p.items = c->n * bands_per_image(&p.bands);
+    p.items = bands_count(&p.bands);
     const int64_t positions = p.bands.band_h * p.bands.band_w;
     p.batch = k_min(k_min(k_blocks(BATCH_POSITIONS, positions), BATCH_MOST), k_max(p.items, 1));
     p.partial_bytes = k_align((size_t)(p.tiles * p.m * p.columns) * sizeof(real));
@@ -162,6 +163,7 @@ typedef struct weight_tile {
 K_INLINE void weight_run(const weight_tile *t, const int m, const int vectors)
 {
     kv sum[K_ROWS][2];
+#pragma GCC unroll 8
     for (int i = 0; i < m; i++)
         for (int v = 0; v < vectors; v++) sum[i][v] = k_load(t->sum + (i * vectors + v) * VL);
     for (int64_t j = 0; j < t->count; j++) {
@@ -179,6 +181,7 @@ K_INLINE void weight_run(const weight_tile *t, const int m, const int vectors)
             }
         }
     }
+#pragma GCC unroll 8
     for (int i = 0; i < m; i++)
         for (int v = 0; v < vectors; v++) k_store(t->sum + (i * vectors + v) * VL, sum[i][v]);
 }
