@@ -204,7 +204,7 @@ static bool push(ag_graph *g, ag_tensor ***list, int *count, int *capacity, ag_t
 
 static ag_tensor *new_tensor(ag_graph *g, ag__op op, int inputs, const void *attr, size_t attr_size)
 {
-    if (g->error) return NULL;
+    if (!g || g->error) return NULL;
     ag_tensor *t = ag__alloc(g, sizeof *t);
     ag_tensor **in = ag__alloc(g, (size_t)inputs * sizeof *in);
     void *copy = ag__alloc(g, attr_size);
@@ -277,8 +277,8 @@ ag_tensor *ag__source(ag_graph *g, ag__op op, const void *attr, size_t attr_size
 static ag_tensor *leaf(ag_graph *g, ag__op op, const char *name, ag_dtype dtype, int rank, const int64_t *shape)
 {
     ag_tensor *t = new_tensor(g, op, 0, NULL, 0);
-    char *copy = ag__alloc(g, strlen(name) + 1);
-    if (!t || !copy) return NULL;
+    char *copy = t ? ag__alloc(g, strlen(name) + 1) : NULL;
+    if (!copy) return NULL;
     t->name = strcpy(copy, name);
     t->dtype = dtype;
     const ag_err err = ag__shape_set(t, rank, shape);
