@@ -96,20 +96,19 @@ static void jpeg_learn(jpeg_reader *r, data__picture_facts *facts, size_t size, 
     }
 }
 
-/* The smallest n/8 at which both sides stay at or above the minimum. */
+/* The smallest of 1/8, 1/4, 1/2 at which both sides stay at or above the minimum. libjpeg-turbo has the other eighths
+ * too, but those are slower than the next power of two (no vector code) and blur block by block: on 200 photos fitted to
+ * 128 x 128 they lose 5 dB more against a full decode. */
 static void jpeg_choose_scale(jpeg_reader *r, const data__picture_facts *facts, const data_decode_options *o)
 {
     const bool swapped = facts->orientation > 4;
     const int min_height = swapped ? o->min_width : o->min_height, min_width = swapped ? o->min_height : o->min_width;
-    r->c.scale_denom = 8;
-    r->c.scale_num = 8;
-    if (min_height < 1 || min_width < 1) return;
-    for (unsigned n = 1; n < 8; n++)
-        if (((uint64_t)r->c.image_height * n + 7) / 8 >= (uint64_t)min_height &&
-            ((uint64_t)r->c.image_width * n + 7) / 8 >= (uint64_t)min_width) {
-            r->c.scale_num = n;
-            return;
-        }
+    r->c.scale_num = 1;
+    unsigned n = min_height < 1 || min_width < 1 ? 1 : 8;
+    while (n > 1 &&
+           ((int)((r->c.image_height + n - 1) / n) < min_height || (int)((r->c.image_width + n - 1) / n) < min_width))
+        n /= 2;
+    r->c.scale_denom = n;
 }
 
 /* Adobe's programs store 255 - ink, and say who they are in a marker. Paper is white, ink multiplies. */

@@ -15,7 +15,7 @@ typedef struct data_picture {
 void data_picture_free(data_picture *p); /* frees the pixels, zeroes the struct; NULL is fine */
 
 typedef struct data_decode_options {
-    int min_height, min_width; /* a JPEG may come out smaller (n/8 of its size), never below these; 0 = full size */
+    int min_height, min_width; /* a JPEG may come out at 1/2, 1/4 or 1/8, never below these; 0 = full size */
     int channels;              /* 1, 3, or 0 = as in the file (grey stays grey) */
     int64_t max_pixels;        /* 0 = 2^28; larger headers are refused before anything is allocated */
 } data_decode_options;
