@@ -62,7 +62,7 @@ static ag_err open_fail(const char *path, ag_err bad)
                &wanted) == 3)
         return ag_fail(bad, "%s: truncated: %llu bytes of %llu are there; copy or download it again", path, size,
                        wanted);
-    if (cause.error == EAGAIN || strstr(cause.text, "lock"))
+    if (cause.error == EAGAIN || strstr(cause.text, "unable to lock")) /* not "superblock" */
         return ag_fail(AG_ERR_IO,
                        "%s: cannot lock it (%s); a program is writing it, or the file system has no locks: then "
                        "set HDF5_USE_FILE_LOCKING=FALSE",
@@ -300,8 +300,7 @@ ag_err data_h5_set_strings(hid_t object, const char *path, const char *name, int
     return err;
 }
 
-/* "[4096,32,32,3]" */
-static void sizes_text(char *out, size_t room, int rank, const int64_t *dims)
+void data_h5_sizes_text(char *out, size_t room, int rank, const int64_t *dims)
 {
     size_t used = (size_t)snprintf(out, room, "[");
     for (int i = 0; i < rank && used < room; i++)
@@ -389,7 +388,7 @@ ag_err data_h5_read(hid_t where, const char *path, const char *name, ag_err bad,
     if ((err = data_h5_sizes(dataset, path, name, bad, MAX_RANK, &found, sizes))) goto out;
     for (int i = 0; i < rank; i++) count *= dims[i];
     if (found != rank || memcmp(sizes, dims, (size_t)rank * sizeof *dims)) {
-        sizes_text(want, sizeof want, rank, dims), sizes_text(have, sizeof have, found, sizes);
+        data_h5_sizes_text(want, sizeof want, rank, dims), data_h5_sizes_text(have, sizeof have, found, sizes);
         err = ag_fail(bad, "%s: dataset '%s' is %s, expected %s", path, name, have, want);
     } else if (count && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
         err = data_h5_fail(bad, "%s: cannot read dataset '%s'", path, name);

@@ -57,6 +57,9 @@ void data_h5_free_strings(int64_t n, char **values);
 ag_err data_h5_sizes(hid_t dataset, const char *path, const char *name, ag_err bad, int max_rank, int *rank,
                      int64_t *dims);
 
+/* "[4096,32,32,3]" for messages. */
+void data_h5_sizes_text(char *out, size_t room, int rank, const int64_t *dims);
+
 /* A whole dataset, contiguous, unfiltered, without time stamps (the same content gives the same bytes). `type` is the type in
  * memory and, for the native types, in the file. Strings: variable-length UTF-8, rank 1. */
 ag_err data_h5_write(hid_t where, const char *path, const char *name, hid_t type, int rank, const int64_t *dims,
