@@ -131,18 +131,30 @@ static void copy_x(const plan *p, const band *at, const real *x, slot *s, real *
     if (p->few) memset(to + rows * s->x_row, 0, K_ROWS * sizeof(real)); /* the last tile of a run reads on */
 }
 
+/* `lanes` of the channels of one row of y, filled up with zeros to `width`. */
+K_INLINE void gather_row(const real *row, int64_t columns, int64_t channels, const int64_t lanes, const int64_t width,
+                         real *to)
+{
+    for (int64_t x = 0; x < columns; x++) {
+        memcpy(to + x * width, row + x * channels, (size_t)lanes * sizeof(real));
+        if (lanes < width) memset(to + x * width + lanes, 0, (size_t)(width - lanes) * sizeof(real));
+    }
+}
+
 /* Panels [from, to) of a band of y. */
 static void copy_y(const plan *p, const band *at, const real *y, int64_t from, int64_t to_panel, slot *s, real *to)
 {
-    const int64_t b = p->c->b, image = at->image * p->c->ho * p->c->wo, w = p->bands.w;
+    const int64_t b = p->c->b, w = p->bands.w;
+    y += (at->image * p->c->ho * p->c->wo + at->y0 * w + at->x0) * b;
     s->y = to;
     for (int64_t panel = from; panel < to_panel; panel++) {
         const int64_t first = panel * K_PANEL, width = k_panel_width(b, panel), lanes = k_min(b - first, width);
-        real *at_panel = to + first * s->rows * s->columns;
-        for (int64_t i = 0; i < s->rows * s->columns; i++) {
-            const int64_t oy = at->y0 + i / s->columns, ox = at->x0 + i % s->columns;
-            memcpy(at_panel + i * width, y + (image + oy * w + ox) * b + first, (size_t)lanes * sizeof(real));
-            for (int64_t j = lanes; j < width; j++) at_panel[i * width + j] = 0;
+        for (int64_t i = 0; i < s->rows; i++) {
+            real *row = to + (first * s->rows + i * width) * s->columns;
+            if (lanes == K_PANEL)
+                gather_row(y + i * w * b + first, s->columns, b, K_PANEL, K_PANEL, row);
+            else
+                gather_row(y + i * w * b + first, s->columns, b, lanes, width, row);
         }
     }
 }
@@ -262,14 +274,14 @@ static void add_groups(const plan *p, const char *partials, int64_t panel, int64
 {
     const int64_t b = p->c->b, width = k_panel_width(b, panel), lanes = k_min(b - panel * K_PANEL, width);
     const int64_t first = tile % p->row_blocks * p->m, rows = k_min(p->m, run_rows(p) - first);
+    const real *from = (const real *)partials + partial_at(p, panel, tile);
+    const size_t apart = p->partial_bytes / sizeof(real);
     real *to = w + (run_of(p, tile) + first) * b + panel * K_PANEL;
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t j = 0; j < lanes; j++) {
-            real sum = 0;
-            for (int64_t g = 0; g < p->groups; g++)
-                sum += ((const real *)(partials +
-                                       (size_t)g * p->partial_bytes))[partial_at(p, panel, tile) + r * width + j];
-            to[r * b + j] = sum;
+        for (int64_t j = 0; j < width; j += VL) {
+            kv sum = {0};
+            for (int64_t g = 0; g < p->groups; g++) sum += k_load(from + (size_t)g * apart + r * width + j);
+            memcpy(to + r * b + j, &sum, (size_t)k_max(k_min(lanes - j, VL), 0) * sizeof(real));
         }
 }
 
