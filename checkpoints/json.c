@@ -145,15 +145,34 @@ ag_err ckpt_json_read(cJSON **out, const char *path, ag_err fault)
 
 /* ---- writing -------------------------------------------------------------------------------------------------------- */
 
+char *ckpt_json_clean(const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy) return NULL;
+    for (int64_t bad; (bad = bad_byte(copy, strlen(copy))) >= 0;) copy[bad] = '?';
+    return copy;
+}
+
+static ag_err write_line(const char *path, const char *line, size_t size)
+{
+    const int64_t bad = bad_byte(line, size);
+    if (bad < 0) return data_publish_bytes(path, line, size);
+    const int64_t from = bad > 40 ? bad - 40 : 0;
+    return ag_fail(AG_ERR_USAGE,
+                   "%s: cannot hold text that is not UTF-8 (after '%.*s'); rename the file or folder it names", path,
+                   (int)(bad - from), line + from);
+}
+
 ag_err ckpt_json_write(const char *path, const cJSON *json)
 {
     char *text = cJSON_Print(json), *line = NULL;
-    ag_err err = AG_OK;
-    if (!text || asprintf(&line, "%s\n", text) < 0) {
+    const int n = text ? asprintf(&line, "%s\n", text) : -1;
+    ag_err err;
+    if (n < 0) {
         line = NULL;
         err = ag_fail(AG_ERR_MEMORY, "%s: out of memory", path);
     } else {
-        err = data_publish_bytes(path, line, strlen(line));
+        err = write_line(path, line, (size_t)n);
     }
     free(line);
     cJSON_free(text);

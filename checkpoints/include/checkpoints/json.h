@@ -19,8 +19,12 @@ ag_err ckpt_json_parse(cJSON **out, const char *text, size_t size, const char *w
 /* The same for a file of at most 64 MiB; AG_ERR_IO if it cannot be read. */
 ag_err ckpt_json_read(cJSON **out, const char *path, ag_err fault);
 
-/* Writes indented text, keys in the order of `json`, atomically. */
+/* Writes indented text, keys in the order of `json`, atomically. AG_ERR_USAGE if a string in it is not UTF-8 (a file name may
+ * be anything): nothing could read the file back. */
 ag_err ckpt_json_write(const char *path, const cJSON *json);
+
+/* A malloc'ed copy in which bytes that are not UTF-8 became '?'; NULL if out of memory. */
+char *ckpt_json_clean(const char *text);
 
 /* A whole number that may not fit the 53 bits of a double (seeds): written as a number up to 2^53, beyond that as a
  * string of decimal digits; read from either. The reader returns AG_ERR_CHECKPOINT naming `key` if it is missing or is
