@@ -153,29 +153,23 @@ char *ckpt_json_clean(const char *text)
     return copy;
 }
 
-static ag_err write_line(const char *path, const char *line, size_t size)
+static ag_err write_text(const char *path, const char *text, size_t size)
 {
-    const int64_t bad = bad_byte(line, size);
-    if (bad < 0) return data_publish_bytes(path, line, size);
+    const int64_t bad = bad_byte(text, size);
+    if (bad < 0) return data_publish_bytes(path, text, size);
     const int64_t from = bad > 40 ? bad - 40 : 0;
     return ag_fail(AG_ERR_USAGE,
                    "%s: cannot hold text that is not UTF-8 (after '%.*s'); rename the file or folder it names", path,
-                   (int)(bad - from), line + from);
+                   (int)(bad - from), text + from);
 }
 
 ag_err ckpt_json_write(const char *path, const cJSON *json)
 {
-    char *text = cJSON_Print(json), *line = NULL;
-    const int n = text ? asprintf(&line, "%s\n", text) : -1;
-    ag_err err;
-    if (n < 0) {
-        line = NULL;
-        err = ag_fail(AG_ERR_MEMORY, "%s: out of memory", path);
-    } else {
-        err = write_line(path, line, (size_t)n);
-    }
-    free(line);
-    cJSON_free(text);
+    char *text;
+    ag_err err = ckpt_json_print(&text, json);
+    if (err) return ag_fail_context(err, "%s", path);
+    err = write_text(path, text, strlen(text));
+    free(text);
     return err;
 }
 

@@ -8,6 +8,7 @@
 
 #include "append.h"
 #include "events.h"
+#include "json_print.h"
 
 struct ckpt_log {
     ckpt__append *lines;
@@ -20,32 +21,30 @@ struct ckpt_log {
 
 /* ---- one line of JSON ------------------------------------------------------------------------------------------------- */
 
-/* A string with what JSON wants escaped (RFC 8259, 7): quotation mark, backslash, control characters. */
-static void add_string(ckpt__bytes *b, const char *prefix, const char *text, const char *suffix)
+/* ,"NAME": or ,"NAME_special": */
+static void add_key(ckpt__bytes *b, const char *name, const char *suffix)
 {
-    ckpt__bytes_print(b, "%s\"", prefix);
-    for (const char *c = text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            ckpt__bytes_print(b, "\\%c", *c);
-        else if ((unsigned char)*c < 0x20)
-            ckpt__bytes_print(b, "\\u%04x", (unsigned)*c);
-        else
-            ckpt__bytes_add(b, c, 1);
+    ckpt__bytes_add(b, ",", 1);
+    ckpt__json_string(b, name);
+    if (!*suffix) {
+        ckpt__bytes_add(b, ":", 1);
+        return;
     }
-    ckpt__bytes_print(b, "%s\"", suffix);
+    if (!b->failed) b->size--; /* the closing mark */
+    ckpt__bytes_print(b, "%s\":", suffix);
 }
 
 /* Nine digits bring every float back; JSON has no NaN. */
 static void add_value(ckpt__bytes *b, const char *name, double value)
 {
-    add_string(b, ",", name, "");
+    add_key(b, name, "");
     if (isfinite(value)) {
-        ckpt__bytes_print(b, ":%.9g", value);
+        ckpt__bytes_print(b, "%.9g", value);
         return;
     }
-    ckpt__bytes_print(b, ":null");
-    add_string(b, ",", name, "_special");
-    ckpt__bytes_print(b, ":\"%s\"", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+    ckpt__bytes_print(b, "null");
+    add_key(b, name, "_special");
+    ckpt__bytes_print(b, "\"%s\"", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
 }
 
 static bool reserved(const char *name)
@@ -147,7 +146,7 @@ ag_err ckpt_log_scalars(ckpt_log *log, const char *split, int64_t step, int n, c
     if (!err) err = make_tags(log, split, n, names);
     if (err) return err;
     ckpt__bytes_print(&log->line, "{\"step\":%" PRId64 ",\"split\":", step);
-    add_string(&log->line, "", split, "");
+    ckpt__json_string(&log->line, split);
     ckpt__bytes_print(&log->line, ",\"time\":%.3f", ckpt__now());
     for (int i = 0; i < n; i++) add_value(&log->line, names[i], values[i]);
     ckpt__bytes_add(&log->line, "}", 1);

@@ -19,7 +19,11 @@ ag_err ckpt_json_parse(cJSON **out, const char *text, size_t size, const char *w
 /* The same for a file of at most 64 MiB; AG_ERR_IO if it cannot be read. */
 ag_err ckpt_json_read(cJSON **out, const char *path, ag_err fault);
 
-/* Writes indented text, keys in the order of `json`, atomically. AG_ERR_USAGE if a string in it is not UTF-8 (a file name may
+/* Indented text with a newline at its end, keys in the order of `json`; every number reads back as the same double (cJSON's
+ * own printer is off by a last bit at times). *out is malloc'ed. AG_ERR_FAILED for a number that is not finite. */
+ag_err ckpt_json_print(char **out, const cJSON *json);
+
+/* Writes the same text to a file, atomically. AG_ERR_USAGE if a string in it is not UTF-8 (a file name may
  * be anything): nothing could read the file back. */
 ag_err ckpt_json_write(const char *path, const cJSON *json);
 
