@@ -21,7 +21,8 @@ static void type_text(char out[16], hid_t dataset)
 {
     const hid_t type = H5Dget_type(dataset);
     const H5T_class_t kind = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
-    const int bits = type < 0 ? 0 : (int)H5Tget_size(type) * 8;
+    const size_t size = type < 0 ? 0 : H5Tget_size(type);
+    const int bits = size <= 16 ? (int)size * 8 : 0; /* a damaged file may claim any size */
     if (kind == H5T_INTEGER)
         snprintf(out, 16, "%c%d", H5Tget_sign(type) == H5T_SGN_NONE ? 'u' : 'i', bits);
     else if (kind == H5T_FLOAT)

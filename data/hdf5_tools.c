@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "data/publish.h"
+#include "hdf5_driver.h"
 
 #define MAX_RANK 32
 
@@ -109,18 +110,37 @@ ag_err data_h5_open(hid_t *file, const char *path, ag_err bad)
 
 ag_err data_h5_create(hid_t *file, const char *temporary, const char *path)
 {
+    *file = -1;
     data_h5_quiet();
-    *file = H5Fcreate(temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    return *file < 0 ? data_h5_fail(AG_ERR_IO, "%s: cannot create it", path) : AG_OK;
+    const int fd = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) return data_io_fail(path, "create it", errno);
+    close(fd);
+    const hid_t access = data__h5_access();
+    if (access >= 0) *file = H5Fcreate(temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    const ag_err err = *file < 0 ? data_h5_fail(AG_ERR_IO, "%s: cannot create it", path) : AG_OK;
+    if (access >= 0) H5Pclose(access);
+    return err;
+}
+
+ag_err data_h5_check(hid_t file, const char *path)
+{
+    const data_h5_status *status = data__h5_status(file);
+    if (!status) return data_h5_fail(AG_ERR_FAILED, "%s: cannot write it", path);
+    return status->error ? data_io_fail(path, "write it", status->error) : AG_OK;
 }
 
 ag_err data_h5_finish(hid_t file, const char *path)
 {
     if (file < 0) return AG_OK;
     ag_err err = AG_OK;
-    if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) err = data_h5_fail(AG_ERR_IO, "%s: cannot write it", path);
+    int failed = 0;
+    data_h5_status *status = data__h5_status(file);
+    if (status)
+        status->report = &failed;
+    else
+        err = data_h5_fail(AG_ERR_FAILED, "%s: cannot write it", path);
     if (H5Fclose(file) < 0 && !err) err = data_h5_fail(AG_ERR_IO, "%s: cannot close it", path);
-    return err;
+    return failed ? data_io_fail(path, "write it", failed) : err;
 }
 
 bool data_h5_has(hid_t where, const char *name) { return H5Lexists(where, name, H5P_DEFAULT) > 0; }
@@ -358,6 +378,11 @@ ag_err data_h5_write(hid_t where, const char *path, const char *name, hid_t type
     ag_err err = data_h5_make(&dataset, where, path, name, type, rank, dims);
     if (!err && count && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0)
         err = data_h5_fail(AG_ERR_IO, "%s: cannot write dataset '%s'", path, name);
+    if (dataset >= 0 && !err) {
+        const hid_t file = H5Iget_file_id(dataset);
+        err = data_h5_check(file, path);
+        H5Fclose(file);
+    }
     if (dataset >= 0 && H5Dclose(dataset) < 0 && !err)
         err = data_h5_fail(AG_ERR_IO, "%s: cannot write dataset '%s'", path, name);
     return err;
