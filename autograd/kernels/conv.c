@@ -11,12 +11,15 @@
  * Memory. Weights are packed once per call as panels [terms][K_PANEL] per phase. A band of source pixels is copied with
  * its border of zeros into a thread's scratch (not where no window leaves the image), so the loops know no border; then
  * every panel goes over the whole band. In a row of the window the kw*channels numbers lie side by side, so the sum is
- * kh long runs. Bias, residual and activation are applied in registers. */
+ * kh long runs. Bias, residual and activation are applied in registers.
+ *
+ * With up to DOT_MOST result channels (a picture's) a panel would be mostly empty. There the vectors run along the terms
+ * instead, one sum per position and channel, and are added up at the end (`dot`). */
 #include "conv_band.h"
 
 #include <omp.h>
 
-enum { BAND_BYTES = 192 << 10 };
+enum { BAND_BYTES = 192 << 10, DOT_MOST = 4 };
 
 typedef struct map {
     bool transposed;
@@ -26,6 +29,7 @@ typedef struct map {
     int64_t q0, r0; /* first row and column of the grid */
     int phases;     /* per axis */
     bool padded;    /* some window leaves the source */
+    bool dot;       /* vectors run along the terms */
     bands bands;
 } map;
 
@@ -72,6 +76,7 @@ static void map_plan(map *m)
     const int64_t y = m->q0 * b->step + map_base(m, m->kh, m->top), x = m->r0 * b->step + map_base(m, m->kw, m->left);
     m->padded =
         y < 0 || x < 0 || y + (b->h - 1) * b->step + b->span_h > m->h || x + (b->w - 1) * b->step + b->span_w > m->w;
+    m->dot = m->b <= DOT_MOST && m->c % VL == 0;
     /* pixels a multiple of 4 KiB apart would share a cache set */
     b->pixel = m->padded && m->c * b->step * (int64_t)sizeof(real) % 4096 == 0 ? m->c + VL : m->c;
     bands_choose(b, BAND_BYTES);
@@ -163,6 +168,14 @@ static void pack_tap(const map *m, const real *w, int64_t column, int64_t width,
                                                 : w[i * m->b + column + j];
 }
 
+/* One tap for `dot`: to[block of VL terms][channel][VL]. */
+static void pack_tap_dot(const map *m, const real *w, real *to)
+{
+    for (int64_t i = 0; i < m->c; i++)
+        for (int64_t j = 0; j < m->b; j++)
+            to[(i / VL * m->b + j) * VL + i % VL] = m->transposed ? w[j * m->c + i] : w[i * m->b + j];
+}
+
 /* Unit: one tap of one panel. */
 static void pack_weights(const map *m, const real *w, int64_t unit, real *packed)
 {
@@ -173,7 +186,11 @@ static void pack_weights(const map *m, const real *w, int64_t unit, real *packed
     const int64_t y = m->transposed ? v.taps - 1 - ky / m->stride : ky;
     const int64_t x = m->transposed ? h.taps - 1 - kx / m->stride : kx;
     real *to = packed + phase_weights(m, &v, &h) + panel * K_PANEL * v.taps * h.taps * m->c;
-    pack_tap(m, w + (int64_t)tap * m->c * m->b, panel * K_PANEL, width, to + (y * h.taps + x) * m->c * width);
+    w += (int64_t)tap * m->c * m->b;
+    if (m->dot)
+        pack_tap_dot(m, w, to + (y * h.taps + x) * m->c * m->b);
+    else
+        pack_tap(m, w, panel * K_PANEL, width, to + (y * h.taps + x) * m->c * width);
 }
 
 /* ---- bands ----------------------------------------------------------------------------------------------------------- */
@@ -271,6 +288,49 @@ static void tile_any(const tile *t, int64_t width)
         (width > VL ? tile_single_2 : tile_single_1)(t);
 }
 
+/* ---- the same for few result channels -------------------------------------------------------------------------------- */
+
+/* Positions of a tile: as many as leave registers for the weights. */
+K_INLINE int dot_rows(int64_t channels) { return channels < 3 ? K_ROWS : channels == 3 ? K_ROWS - 2 : K_ROWS / 2; }
+
+K_INLINE void dot_sum(const tile *t, const int channels, kv sum[K_ROWS][DOT_MOST])
+{
+    const real *w = t->w;
+    for (int64_t ky = 0; ky < t->terms.ky; ky++)
+        for (int64_t kx = 0; kx < t->terms.kx; kx++) {
+            const int64_t first = ky * t->terms.pitch + kx * t->terms.step;
+            for (int64_t i = first; i < first + t->terms.length; i += VL, w += channels * VL)
+#pragma GCC unroll 8
+                for (int p = 0; p < dot_rows(channels); p++) {
+                    const kv x = k_load(t->rows[p] + i);
+#pragma GCC unroll 4
+                    for (int c = 0; c < channels; c++) sum[p][c] += x * k_load(w + c * VL);
+                }
+        }
+}
+
+K_INLINE void dot_run(const tile *t, const int channels)
+{
+    kv sum[K_ROWS][DOT_MOST];
+#pragma GCC unroll 8
+    for (int p = 0; p < dot_rows(channels); p++)
+        for (int c = 0; c < channels; c++) sum[p][c] = (kv){0};
+    dot_sum(t, channels, sum);
+#pragma GCC unroll 8
+    for (int p = 0; p < dot_rows(channels); p++)
+        for (int c = 0; c < channels; c++) {
+            const int64_t at = t->at[p] + c;
+            const real y = k_add_lanes(sum[p][c]) + t->bias[c] + (t->residual ? t->residual[at] : 0);
+            if (p < t->count) t->y[at] = t->relu && y < 0 ? 0 : y;
+        }
+}
+
+static void dot_1(const tile *t) { dot_run(t, 1); }
+static void dot_2(const tile *t) { dot_run(t, 2); }
+static void dot_3(const tile *t) { dot_run(t, 3); }
+static void dot_4(const tile *t) { dot_run(t, 4); }
+static void (*const dots[])(const tile *) = {dot_1, dot_2, dot_3, dot_4};
+
 /* ---- the walk ----------------------------------------------------------------------------------------------------------- */
 
 /* Positions of one phase inside a band, and how they map to the source window and the result. */
@@ -318,19 +378,23 @@ K_INLINE void cursor_next(cursor *c, const walk *p)
     c->out = c->row_out = c->image_out += p->out_image;
 }
 
-/* One panel over all positions of a walk, K_ROWS at a time, running on over the ends of rows and images. */
-static void walk_panel(const walk *p, tile *t, int64_t column, int64_t width)
+/* One panel over all positions of a walk, a tile at a time, running on over the ends of rows and images. */
+static void walk_panel(const walk *p, tile *t, int64_t column, int64_t width, bool dot)
 {
     const int64_t positions = p->images * p->rows * p->columns;
+    const int most = dot ? dot_rows(t->lanes) : K_ROWS;
     cursor c = {0};
-    for (int64_t first = 0; first < positions; first += K_ROWS) {
-        t->count = (int)k_min(positions - first, K_ROWS);
+    for (int64_t first = 0; first < positions; first += most) {
+        t->count = (int)k_min(positions - first, most);
         for (int i = 0; i < t->count; i++, cursor_next(&c, p)) {
             t->rows[i] = p->source + c.source;
             t->at[i] = p->out + c.out + column;
         }
         for (int i = t->count; i < K_ROWS; i++) t->rows[i] = t->rows[0], t->at[i] = t->at[0];
-        tile_any(t, width);
+        if (dot)
+            dots[t->lanes - 1](t);
+        else
+            tile_any(t, width);
     }
 }
 
@@ -363,7 +427,7 @@ static void run_phase(const job *j, const band *at, const window *s, int phase, 
         t.w = j->r->weights + phase_weights(m, &v, &h) + column * v.taps * h.taps * m->c;
         t.bias = j->r->bias + column;
         t.lanes = k_min(m->b - column, width);
-        walk_panel(&p, &t, column, width);
+        walk_panel(&p, &t, column, width, m->dot);
     }
 }
 

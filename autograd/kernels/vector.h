@@ -53,6 +53,23 @@ K_INLINE kv k_choose(ki mask, kv yes, kv no) { return (kv)((mask & (ki)yes) | (~
 /* x where x > 0 or x is NaN, else 0 */
 K_INLINE kv k_relu_vector(kv x) { return (kv)((ki)x & ~(x < (kv){0})); }
 
+/* Sum of the lanes: halves, quarters, ..., the last 16 bytes one by one. */
+K_INLINE real k_add_lanes(kv v)
+{
+    typedef real quarter __attribute__((vector_size(16)));
+    quarter part[K_VECTOR_BYTES / 16];
+    memcpy(part, &v, sizeof v);
+#pragma GCC unroll 4
+    for (int n = K_VECTOR_BYTES / 32; n > 0; n /= 2)
+#pragma GCC unroll 4
+        for (int i = 0; i < n; i++) part[i] += part[i + n];
+#ifdef AG_DOUBLE
+    return part[0][0] + part[0][1];
+#else
+    return (part[0][0] + part[0][2]) + (part[0][1] + part[0][3]);
+#endif
+}
+
 K_INLINE int64_t k_min(int64_t a, int64_t b) { return a < b ? a : b; }
 K_INLINE int64_t k_max(int64_t a, int64_t b) { return a > b ? a : b; }
 /* ceil(a / b) for a >= 0, b > 0 */
