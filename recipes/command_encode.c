@@ -1,0 +1,75 @@
+/* tessera encode RUN --data DATA.h5 -o CODES.h5 */
+#include <stdlib.h>
+
+#include "codes.h"
+#include "command.h"
+#include "images.h"
+#include "signals.h"
+#include "terminal.h"
+
+static ag_err encode_all(run *r, data_set *set, int64_t n, const int64_t *indices, output *o)
+{
+    const int64_t batch = r->build.batch;
+    int64_t *at = calloc((size_t)batch, sizeof *at);
+    ag_err err = at ? AG_OK : ag_fail(AG_ERR_MEMORY, "no memory for a batch of indices");
+    for (int64_t first = 0; !err && first < n; first += batch) {
+        const int64_t valid = n - first < batch ? n - first : batch;
+        for (int64_t i = 0; i < batch; i++) at[i] = indices[i < valid ? first + i : n - 1];
+        if ((err = images_read(set, &r->build.image, batch, at, ag_data(r->pixels)))) break;
+        if ((err = ag_graph_run_pure(r->graph, 0))) break;
+        err = codes_append(o, valid, ag_data(r->quantizers[0].codes));
+        terminal_live("encoding %lld/%lld images", (long long)(first + valid), (long long)n);
+        if (!err && signals_received())
+            err = ag_fail(AG_ERR_FAILED, "encode: stopped by a signal; nothing was written");
+    }
+    free(at);
+    return err;
+}
+
+static ag_err run_encode(const char *name, const char *data, const char *split_name, const char *out)
+{
+    model *m = NULL;
+    data_set *set = NULL;
+    run *r = NULL;
+    output o;
+    data_split split;
+    const int64_t *indices;
+    int64_t n;
+    ag_err err = model_open(&m, name);
+    if (err || (err = data_set_open(&set, data, NULL))) goto out;
+    if ((err = images_split(set, split_name ? split_name : "all", &split, &indices, &n))) goto out;
+    const image_shape shape = images_shape(set);
+    if ((err = model_run(&r, m, RUN_ENCODE, &shape))) goto out;
+    err = codes_begin(&o, out, n, m, r);
+    if (!err) err = encode_all(r, set, n, indices, &o);
+    if (!err) err = output_columns(&o, data, n, indices);
+    if ((err = output_end(&o, err))) goto out;
+    terminal_end_live();
+    terminal_line("%s: %lld images, %lldx%lld codes of %lld each", out, (long long)n, (long long)o.dims[2],
+                  (long long)o.dims[1], (long long)r->quantizers[0].K);
+out:
+    terminal_end_live();
+    run_free(r);
+    data_set_close(set);
+    model_close(m);
+    return err;
+}
+
+int command_encode(const command *c, int argc, char **argv)
+{
+    const char *data = NULL, *out = NULL, *split = NULL;
+    const command_flag flags[] = {
+        {"data", 'd', FLAG_TEXT, &data, "DATA.h5", "the images", 0, 0},
+        {"output", 'o', FLAG_TEXT, &out, "CODES.h5", "the codes", 0, 0},
+        {"split", 0, FLAG_TEXT, &split, "NAME", "train, validation, test or all (default: all)", 0, 0},
+        {0},
+    };
+    char **words;
+    int n;
+    bool done;
+    ag_err err = command_parse(c, flags, argc, argv, &words, &n, &done);
+    if (err || done) return command_end(err);
+    if ((err = command_words(c, n, 1)) || (err = command_need(c, data, "--data DATA.h5"))) return command_end(err);
+    if ((err = command_need(c, out, "-o CODES.h5"))) return command_end(err);
+    return command_end(run_encode(words[0], data, split, out));
+}

@@ -1,0 +1,87 @@
+/* tessera eval RUN --data DATA.h5 */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "command.h"
+#include "evaluate.h"
+#include "model.h"
+#include "terminal.h"
+
+static void print_text(const evaluation *e, const model *m, const char *data, const char *split)
+{
+    printf("%s (step %lld) on %s, split %s\n", m->path, (long long)m->step, data, split);
+    printf("  images          %lld\n", (long long)e->images);
+    printf("  mse             %.6g      (pixel / 255)\n", e->mse);
+    printf("  nmse            %.5f      (mse / variance %.7f of the training pixels)\n", e->nmse, m->variance);
+    printf("  psnr            %.3f dB   (per image, clamped, mean)\n", e->psnr);
+    printf("  ssim            %.5f      (Gaussian window %dx%d, sigma 1.5%s)\n", e->ssim, e->ssim_window,
+           e->ssim_window, e->ssim_window < 11 ? "; shrunk to fit the images" : "");
+    printf("  bits per pixel  %.4f      (fixed length)\n", e->bits_per_pixel);
+    for (int q = 0; q < e->n_codebooks; q++) {
+        const evaluation_codebook *c = &e->codebooks[q];
+        printf("  codebook        %lld of %lld codes used (%.1f%%), perplexity %.1f\n", (long long)c->used,
+               (long long)c->codes, 100 * c->usage, c->perplexity);
+    }
+}
+
+static ag_err print_result(const evaluation *e, const model *m, const char *data, const char *split, bool json)
+{
+    if (!json) {
+        print_text(e, m, data, split);
+    } else {
+        cJSON *object = evaluation_to_json(e);
+        char *text = object ? cJSON_Print(object) : NULL;
+        cJSON_Delete(object);
+        if (!text) return ag_fail(AG_ERR_MEMORY, "no memory to print the result");
+        puts(text);
+        cJSON_free(text);
+    }
+    return fflush(stdout) ? ag_fail(AG_ERR_IO, "standard output: the result could not be written: %m") : AG_OK;
+}
+
+static ag_err run_eval(const char *name, const char *data, const char *split_name, int64_t images, bool json)
+{
+    model *m = NULL;
+    data_set *set = NULL;
+    run *r = NULL;
+    evaluation e = {0};
+    data_split split;
+    const int64_t *indices;
+    int64_t n;
+    ag_err err = model_open(&m, name);
+    if (err || (err = data_set_open(&set, data, NULL))) goto out;
+    if ((err = images_split(set, split_name, &split, &indices, &n))) goto out;
+    const image_shape shape = images_shape(set);
+    if ((err = model_run(&r, m, RUN_RECONSTRUCT, &shape))) goto out;
+    if (images && images < n) n = images;
+    if ((err = evaluate(&e, r, set, n, indices, m->variance, "evaluating"))) goto out;
+    terminal_end_live();
+    err = print_result(&e, m, data, images_split_name(split), json);
+out:
+    evaluation_free(&e);
+    run_free(r);
+    data_set_close(set);
+    model_close(m);
+    return err;
+}
+
+int command_eval(const command *c, int argc, char **argv)
+{
+    const char *data = NULL, *split = NULL;
+    int64_t images = 0;
+    bool json = false, done;
+    const command_flag flags[] = {
+        {"data", 'd', FLAG_TEXT, &data, "DATA.h5", "the images", 0, 0},
+        {"split", 0, FLAG_TEXT, &split, "NAME",
+         "train, validation, test or all (default: test, else validation, else train)", 0, 0},
+        {"images", 'n', FLAG_INT, &images, "N", "only the first N (default: all)", 1, INT64_C(1000000000000)},
+        {"json", 0, FLAG_ON, &json, NULL, "print one JSON object and nothing else", 0, 0},
+        {0},
+    };
+    char **words;
+    int n;
+    ag_err err = command_parse(c, flags, argc, argv, &words, &n, &done);
+    if (err || done) return command_end(err);
+    if ((err = command_words(c, n, 1)) || (err = command_need(c, data, "--data DATA.h5"))) return command_end(err);
+    return command_end(run_eval(words[0], data, split, images, json));
+}

@@ -1,0 +1,41 @@
+/* How good a tokenizer is on a set of images. */
+#ifndef RECIPES_EVALUATE_H
+#define RECIPES_EVALUATE_H
+
+#include <cjson/cJSON.h>
+
+#include "images.h"
+#include "recipe.h"
+
+typedef struct evaluation_codebook {
+    int64_t codes, used;
+    double usage;      /* used / codes: over all images evaluated */
+    double perplexity; /* of the distribution over all images evaluated */
+    double *counts;    /* [codes] */
+} evaluation_codebook;
+
+typedef struct evaluation {
+    int64_t images;
+    double mse;            /* mean over images, in units of pixel / 255, not clamped */
+    double nmse;           /* mse / variance of the training pixels */
+    double psnr;           /* dB, per image, clamped, mean over images */
+    double ssim;           /* metric_ssim, mean over images */
+    int ssim_window;       /* 11, smaller for small images */
+    double bits_per_pixel; /* fixed length: codes of an image * log2 K / (H * W); 0 without a codebook */
+    int n_codebooks;
+    evaluation_codebook codebooks[RUN_QUANTIZERS];
+} evaluation;
+
+/* Runs r (RUN_RECONSTRUCT, planned) over n images of `set` and measures. `variance` of the training pixels (pixel / 255). With a
+ * `label` there is a live line. Stops early with AG_ERR_FAILED if a signal came. */
+ag_err evaluate(evaluation *out, run *r, data_set *set, int64_t n, const int64_t *indices, double variance,
+                const char *label);
+void evaluation_free(evaluation *e); /* frees what is in it, not e */
+/* The object that `eval --json` prints. */
+cJSON *evaluation_to_json(const evaluation *e);
+
+/* Runs r over n images: originals and reconstructions as pixels, either may be NULL; codes i32 of the first quantizer, may be NULL. */
+ag_err evaluate_pixels(run *r, data_set *set, int64_t n, const int64_t *indices, uint8_t *originals,
+                       uint8_t *reconstructions);
+
+#endif

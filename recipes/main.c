@@ -1,0 +1,68 @@
+/* tessera: train image tokenizers. The commands are in command_NAME.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "autograd/cpu.h"
+#include "command.h"
+#include "options.h"
+#include "signals.h"
+
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+const command commands[] = {
+    {"train", "RECIPE --data DATA.h5 -o RUN [--preset P] [--set key=value]... [--resume]", "train a model",
+     command_train,
+     "Options of the recipe are set, in this order, by its defaults, --preset, --config, --set, --steps and --seed;\n"
+     "'tessera recipes NAME' lists them. Ctrl-C saves a checkpoint and prints the command that goes on.\n"},
+    {"eval", "RUN --data DATA.h5 [--json]", "measure a trained model", command_eval, NULL},
+    {"encode", "RUN --data DATA.h5 -o CODES.h5", "images to codes", command_encode, NULL},
+    {"decode", "RUN CODES.h5 -o FOLDER|DATA.h5", "codes to images", command_decode, NULL},
+    {"reconstruct", "RUN --data DATA.h5 -o GRID.png|DATA.h5", "images beside their reconstructions",
+     command_reconstruct, NULL},
+    {"recipes", "[NAME]", "models that can be trained, and their options", command_recipes, NULL},
+    {0},
+};
+
+static void print_help(FILE *to)
+{
+    fprintf(to, "tessera %s: train image tokenizers on the cores you have\n\nusage: tessera COMMAND ...\n\n",
+            TESSERA_VERSION);
+    for (const command *c = commands; c->name; c++) fprintf(to, "  %-12s %s\n", c->name, c->summary);
+    fprintf(to, "\n'tessera COMMAND --help' tells more; 'tessera demo' shows the whole path.\n");
+}
+
+static int unknown_command(const char *name)
+{
+    const char *best = NULL;
+    for (const command *c = commands; c->name; c++) option_nearer(name, c->name, &best);
+    if (best) return command_end(ag_fail(AG_ERR_USAGE, "%.64s: no such command; did you mean '%s'?", name, best));
+    return command_end(ag_fail(AG_ERR_USAGE, "%.64s: no such command; 'tessera --help' lists them", name));
+}
+
+static int run_command(int argc, char **argv)
+{
+    for (const command *c = commands; c->name; c++)
+        if (!strcmp(c->name, argv[1])) return c->run(c, argc, argv);
+    return unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    ag_cpu_setup(argv);
+    ag_cpu_set_threads(0);
+    signals_install();
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) return printf("tessera %s\n", TESSERA_VERSION) < 0;
+    if (!strcmp(argv[1], "help") && argc > 2) {
+        char *words[] = {argv[0], argv[2], "--help", NULL};
+        return run_command(3, words);
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        print_help(stdout);
+        return 0;
+    }
+    return run_command(argc, argv);
+}

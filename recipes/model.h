@@ -1,0 +1,29 @@
+/* A trained model, opened from a run folder (its checkpoint.h5) or from a checkpoint file. */
+#ifndef RECIPES_MODEL_H
+#define RECIPES_MODEL_H
+
+#include <cjson/cJSON.h>
+
+#include "recipe.h"
+
+typedef struct model {
+    char *path; /* of the checkpoint file */
+    const recipe *recipe;
+    void *options;
+    nn_params *params;
+    image_shape image; /* it was trained on */
+    double variance;   /* of the training pixels, pixel / 255 */
+    int64_t step;
+    cJSON *state;
+} model;
+
+/* Reads the state, not yet the weights. Errors: AG_ERR_CHECKPOINT missing, damaged, or of a recipe this program lacks. */
+ag_err model_open(model **out, const char *run_or_file);
+void model_close(model *m); /* NULL is fine */
+/* Builds the graph for images of a size, loads the weights, plans. Errors: sizes or channels that do not fit. */
+ag_err model_run(run **out, model *m, run_mode mode, const image_shape *image);
+
+/* PATH itself, or PATH/checkpoint.h5 if PATH is a folder; malloc'ed. */
+ag_err model_path(char **out, const char *run_or_file);
+
+#endif

@@ -1,0 +1,56 @@
+/* A recipe: what one model is, from options to losses. One file per recipe (vqvae.c), one row in recipes.def; nothing else
+ * knows its name. The loop that all recipes share is train.c. */
+#ifndef RECIPES_RECIPE_H
+#define RECIPES_RECIPE_H
+
+#include "options.h"
+#include "run.h"
+
+/* What every recipe's options begin with (the first field of its struct): the loop and the update rule. */
+struct train_options {
+    int64_t batch, steps;
+    double lr, beta1, beta2, adam_eps;
+    int schedule; /* opt_shape */
+    int64_t warmup;
+    int64_t seed;
+    bool in_order, flip;
+    int64_t log_every, eval_every, eval_images, save_every, samples_every;
+    double save_minutes;
+};
+extern const option_table train_option_table;
+
+/* A named set of options: "key=value key=value". Applied over the defaults, under --config and --set. */
+typedef struct recipe_preset {
+    const char *name, *help, *settings;
+} recipe_preset;
+
+struct recipe {
+    const char *name, *title, *paper;
+    size_t options_size;
+    const void *defaults; /* begins with struct train_options */
+    const option_table *options;
+    const recipe_preset *presets; /* ends with a NULL name */
+    double scale, shift; /* the networks see pixel / 255 * scale + shift (model card; stored with the weights) */
+
+    /* Options that do not fit together or do not fit the images. */
+    ag_err (*check)(const void *options, const image_shape *image);
+    /* Images to losses: fills r (run.h). */
+    void (*build)(run *r, const void *options);
+    /* The second half alone: codes i32 [N,h,w] -> images in the range of the networks. NULL: no codes. */
+    ag_tensor *(*decode)(run *r, const void *options, ag_tensor *codes);
+    /* Rows and columns of codes for an image. */
+    void (*grid)(const void *options, const image_shape *image, int64_t *height, int64_t *width);
+};
+
+/* By name; NULL if there is none. */
+const recipe *recipe_find(const char *name);
+/* In the order of recipes.def; NULL past the end. */
+const recipe *recipe_at(int i);
+/* The same as an error that suggests a name. */
+ag_err recipe_get(const recipe **out, const char *name);
+
+/* Options resolved: a copy of the defaults to be changed with option_*; the caller frees it. NULL if out of memory. */
+void *recipe_options_new(const recipe *r);
+ag_err recipe_preset_apply(const recipe *r, void *options, const char *preset);
+
+#endif

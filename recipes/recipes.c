@@ -1,0 +1,87 @@
+/* The table of recipes, and the options that all of them share. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "recipe.h"
+
+#define RECIPE(name) extern const recipe recipe_##name;
+#include "recipes.def"
+#undef RECIPE
+
+static const recipe *const recipes[] = {
+#define RECIPE(name) &recipe_##name,
+#include "recipes.def"
+#undef RECIPE
+};
+
+#define ROW_INT(field, low, high, help)  OPTION_INT(struct train_options, field, low, high, "ours", help)
+#define ROW_REAL(field, low, high, help) OPTION_REAL(struct train_options, field, low, high, "Kingma, Ba 2015", help)
+#define NEVER                            " (0: never)"
+
+static const option rows[] = {
+    OPTION_INT(struct train_options, batch, 1, 65536, "recipe", "images a step"),
+    OPTION_INT(struct train_options, steps, 1, 1e12, "recipe", "updates in all"),
+    OPTION_REAL(struct train_options, lr, 1e-12, 10, "recipe", "learning rate of Adam, at its peak"),
+    ROW_REAL(beta1, 0, 0.999999, "decay of Adam's first moment"),
+    ROW_REAL(beta2, 0, 0.999999999, "decay of Adam's second moment"),
+    ROW_REAL(adam_eps, 1e-30, 1, "added to the root of Adam's second moment"),
+    OPTION_CHOICE(struct train_options, schedule, "constant|cosine|linear", "recipe",
+                  "the rate over the steps: constant, or down to 0 at the last step"),
+    ROW_INT(warmup, 0, 1e9, "steps in which the rate rises from 0 to its peak"),
+    ROW_INT(seed, 0, 9007199254740991.0, "keys weights, order of images and random ops"),
+    OPTION_FLAG(struct train_options, in_order, "ours",
+                "take the images in file order instead of a permutation per epoch"),
+    OPTION_FLAG(struct train_options, flip, "ours", "mirror images left-right with probability 1/2"),
+    ROW_INT(log_every, 1, 1e9, "steps between lines of metrics.jsonl; figures are means over these steps"),
+    ROW_INT(eval_every, 0, 1e9, "steps between evaluations, which also keep best.h5" NEVER),
+    ROW_INT(eval_images, 0, 1e9, "images of each evaluation during training (0: the whole split)"),
+    ROW_INT(save_every, 0, 1e9, "steps between checkpoints (0: by time alone)"),
+    OPTION_REAL(struct train_options, save_minutes, 0, 1e6, "ours", "minutes between checkpoints (0: by steps alone)"),
+    ROW_INT(samples_every, 0, 1e9, "steps between grids of reconstructions in samples/" NEVER),
+};
+const option_table train_option_table = {rows, (int)(sizeof rows / sizeof *rows), NULL};
+
+const recipe *recipe_at(int i) { return i >= 0 && i < (int)(sizeof recipes / sizeof *recipes) ? recipes[i] : NULL; }
+
+const recipe *recipe_find(const char *name)
+{
+    const recipe *r;
+    for (int i = 0; (r = recipe_at(i)); i++)
+        if (!strcmp(r->name, name)) return r;
+    return NULL;
+}
+
+ag_err recipe_get(const recipe **out, const char *name)
+{
+    const char *best = NULL;
+    const recipe *r;
+    if ((*out = recipe_find(name))) return AG_OK;
+    for (int i = 0; (r = recipe_at(i)); i++) option_nearer(name, r->name, &best);
+    if (best) return ag_fail(AG_ERR_USAGE, "%.64s: no such recipe; did you mean '%s'?", name, best);
+    return ag_fail(AG_ERR_USAGE, "%.64s: no such recipe; 'tessera recipes' lists them", name);
+}
+
+void *recipe_options_new(const recipe *r)
+{
+    void *options = malloc(r->options_size);
+    if (options) memcpy(options, r->defaults, r->options_size);
+    return options;
+}
+
+ag_err recipe_preset_apply(const recipe *r, void *options, const char *preset)
+{
+    const char *best = NULL;
+    char origin[96];
+    for (const recipe_preset *p = r->presets; p->name; p++) {
+        if (strcmp(p->name, preset)) {
+            option_nearer(preset, p->name, &best);
+            continue;
+        }
+        snprintf(origin, sizeof origin, "preset %s", preset);
+        return option_assign_all(r->options, options, p->settings, origin);
+    }
+    if (best)
+        return ag_fail(AG_ERR_USAGE, "--preset %.64s: %s has no such preset; did you mean '%s'?", preset, r->name,
+                       best);
+    return ag_fail(AG_ERR_USAGE, "--preset %.64s: no such preset; 'tessera recipes %s' lists them", preset, r->name);
+}

@@ -1,0 +1,179 @@
+/* Building the graph of a run from a recipe, in each of its modes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "recipe.h"
+
+enum { MAX_TRAINABLE = 4096 };
+
+static void make_inputs(run *r)
+{
+    const image_shape *s = &r->build.image;
+    const double scale = r->recipe->scale, shift = r->recipe->shift;
+    int64_t shape[4] = {r->build.batch, s->height, s->width, s->channels};
+    if (r->build.mode == RUN_DECODE) {
+        r->recipe->grid(r->options, s, &shape[1], &shape[2]);
+        r->codes_in = ag_input(r->graph, "codes", AG_I32, 3, shape);
+        return;
+    }
+    r->pixels = ag_input(r->graph, "images", s->real ? AG_REAL : AG_U8, 4, shape);
+    if (!s->real) {
+        r->images = ag_from_u8(r->pixels, scale / 255, shift);
+    } else {
+        r->images = scale == 1 ? r->pixels : ag_scale(r->pixels, scale);
+        if (shift != 0) r->images = ag_shift(r->images, shift);
+    }
+    if (r->training) {
+        r->rate = ag_input(r->graph, "rate", AG_REAL, 0, NULL);
+        r->update = ag_input(r->graph, "update", AG_REAL, 0, NULL);
+    }
+}
+
+static void keep_training(run *r)
+{
+    if (!r->mse && r->reconstruction) r->mse = nn_mse(r->reconstruction, r->images);
+    ag_keep(r->total);
+    ag_keep(r->mse);
+    for (int i = 0; i < r->n_losses; i++) ag_keep(r->losses[i].tensor);
+    for (int i = 0; i < r->n_metrics; i++) ag_keep(r->metrics[i].tensor);
+    for (int i = 0; i < r->n_quantizers; i++) {
+        ag_keep(r->quantizers[i].counts);
+        if (r->quantizers[i].restarts) ag_keep(r->quantizers[i].restarts);
+    }
+}
+
+static void keep_codes(run *r)
+{
+    for (int i = 0; i < r->n_quantizers; i++) ag_keep(r->quantizers[i].codes);
+}
+
+/* The reconstruction in units of pixel / 255 and as pixels; encode + decode and reconstruct share these lines, hence bits. */
+static void keep_reconstruction(run *r)
+{
+    const double scale = r->recipe->scale, shift = r->recipe->shift;
+    ag_tensor *y = r->reconstruction;
+    r->reconstruction_pixels = ag_keep(ag_to_u8(y, 255 / scale, -shift * 255 / scale));
+    y = ag_shift(y, -shift);
+    r->reconstruction = ag_keep(scale == 1 ? y : ag_scale(y, 1 / scale));
+}
+
+static void keep(run *r)
+{
+    switch (r->build.mode) {
+    case RUN_TRAIN: keep_training(r); break;
+    case RUN_ENCODE: keep_codes(r); break;
+    case RUN_RECONSTRUCT:
+        keep_codes(r);
+        keep_reconstruction(r);
+        break;
+    case RUN_DECODE: keep_reconstruction(r); break;
+    case RUN_START:
+        for (int i = 0; i < r->n_starts; i++) ag_keep(r->starts[i].latents);
+        break;
+    }
+}
+
+ag_err run_new(run **out, const recipe *card, const void *options, nn_params *params, const run_options *build)
+{
+    run *r = calloc(1, sizeof *r);
+    *out = NULL;
+    if (!r || !(r->graph = ag_graph_new(build->seed))) {
+        free(r);
+        return ag_fail(AG_ERR_MEMORY, "%s: no memory for its graph", card->name);
+    }
+    r->recipe = card;
+    r->options = options;
+    r->params = params;
+    r->build = *build;
+    r->training = build->mode == RUN_TRAIN;
+    r->variance = build->variance * card->scale * card->scale;
+    r->root = nn_root(params, r->graph, r->training);
+    make_inputs(r);
+    if (build->mode == RUN_DECODE)
+        r->reconstruction = card->decode(r, options, r->codes_in);
+    else
+        card->build(r, options);
+    keep(r);
+    *out = r;
+    return AG_OK;
+}
+
+void run_free(run *r)
+{
+    if (!r) return;
+    ag_graph_free(r->graph);
+    free(r);
+}
+
+ag_err run_plan_report(run *r, ag_plan_report *out) { return ag_graph_plan_report(r->graph, NULL, out); }
+
+ag_err run_plan(run *r, int64_t memory_limit)
+{
+    return ag_graph_plan(r->graph, &(ag_plan_options){.memory_limit = memory_limit});
+}
+
+opt_schedule run_schedule(const run *r)
+{
+    const struct train_options *o = r->options;
+    return (opt_schedule){.rate = o->lr, .shape = (opt_shape)o->schedule, .warmup = o->warmup, .steps = o->steps};
+}
+
+ag_err run_step(run *r, int64_t step)
+{
+    const opt_schedule schedule = run_schedule(r);
+    *(real *)ag_data(r->rate) = (real)opt_rate(&schedule, step + 1);
+    *(real *)ag_data(r->update) = (real)(step + 1);
+    return ag_graph_run(r->graph, (uint64_t)step);
+}
+
+/* ---- for build functions -------------------------------------------------------------------------------------------- */
+
+static void add_scalar(run *r, run_scalar *list, int *n, const char *name, ag_tensor *tensor)
+{
+    if (*n == RUN_LOSSES)
+        ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: more than %d losses or metrics", r->recipe->name, RUN_LOSSES);
+    else
+        list[(*n)++] = (run_scalar){name, tensor};
+}
+
+void run_loss(run *r, const char *name, ag_tensor *tensor, double weight)
+{
+    if (!tensor) return;
+    add_scalar(r, r->losses, &r->n_losses, name, tensor);
+    ag_tensor *term = weight == 1 ? tensor : ag_scale(tensor, weight);
+    r->total = r->total ? ag_add(r->total, term) : term;
+}
+
+void run_metric(run *r, const char *name, ag_tensor *tensor) { add_scalar(r, r->metrics, &r->n_metrics, name, tensor); }
+
+void run_quantizer(run *r, const nn_quantized *q)
+{
+    if (r->n_quantizers == RUN_QUANTIZERS)
+        ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: more than %d quantizers", r->recipe->name, RUN_QUANTIZERS);
+    else
+        r->quantizers[r->n_quantizers++] = *q;
+}
+
+void run_start(run *r, const char *scope, ag_tensor *z, const nn_vq_opt *o)
+{
+    if (r->n_starts == RUN_STARTS)
+        ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: more than %d codebook starts", r->recipe->name, RUN_STARTS);
+    else
+        r->starts[r->n_starts++] = (run_start_entry){scope, z, *o};
+}
+
+void run_adam(run *r, const char *const *prefixes)
+{
+    const struct train_options *o = r->options;
+    ag_tensor *params[MAX_TRAINABLE], *grads[MAX_TRAINABLE];
+    if (!r->training) return;
+    const int n = nn_trainable(r->params, r->graph, prefixes, params, MAX_TRAINABLE);
+    if (n > MAX_TRAINABLE) {
+        ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: %d parameters, more than %d", r->recipe->name, n, MAX_TRAINABLE);
+        return;
+    }
+    ag_gradient(r->total, n, params, grads);
+    opt_adam(r->root, n, params, grads, r->rate, r->update,
+             &(ag_adam_options){.beta1 = o->beta1, .beta2 = o->beta2, .epsilon = o->adam_eps});
+    r->phases++;
+}

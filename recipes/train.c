@@ -1,0 +1,79 @@
+/* The training loop, in the order in which things happen. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "signals.h"
+#include "terminal.h"
+#include "trainer.h"
+
+static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+static bool save_due(const trainer *t)
+{
+    const double minutes = t->o->save_minutes;
+    return due(t->step, t->o->save_every) || (minutes > 0 && terminal_clock() - t->saved_at > 60 * minutes);
+}
+
+static ag_err one_step(trainer *t)
+{
+    double waited;
+    ag_err err = train_next_batch(t, t->train, &waited);
+    if (err) return err;
+    if ((err = run_step(t->train, t->step))) return err;
+    t->step++;
+    if (!isfinite(ag_value(t->train->total))) return train_diverged(t);
+    train_log_step(t, waited);
+    return AG_OK;
+}
+
+/* What a finished step brings with it. */
+static ag_err after_step(trainer *t)
+{
+    ag_err err = AG_OK;
+    const bool last = t->step == t->o->steps;
+    if (due(t->step, t->o->log_every) || last) err = train_log_write(t);
+    train_log_live(t);
+    if (!err && (due(t->step, t->o->eval_every) || (last && t->o->eval_every))) err = train_evaluate(t);
+    if (!err && (due(t->step, t->o->samples_every) || (last && t->o->samples_every))) err = train_samples(t);
+    if (!err && (save_due(t) || last)) err = train_save(t);
+    if (!err && t->config->profile && t->step - t->first_step == t->config->profile) {
+        terminal_end_live();
+        ag_graph_profile_print(t->train->graph, 2, stderr);
+        ag_graph_profile(t->train->graph, false);
+    }
+    return err;
+}
+
+static ag_err stop(trainer *t, int *signal)
+{
+    char command[4096];
+    *signal = signals_received();
+    const ag_err err = t->saved_step == t->step ? AG_OK : train_save(t);
+    if (err) return err;
+    train_resume_command(t, command, sizeof command);
+    terminal_line("stopped at step %lld, saved; go on with:\n  %s", (long long)t->step, command);
+    return AG_OK;
+}
+
+static ag_err loop(trainer *t, int *signal)
+{
+    ag_err err = AG_OK;
+    while (!err && t->step < t->o->steps) {
+        err = one_step(t);
+        if (!err) err = after_step(t);
+        if (!err && signals_received() && t->step < t->o->steps) return stop(t, signal);
+    }
+    return err;
+}
+
+ag_err train(const train_config *c, int *signal)
+{
+    trainer t = {.config = c, .o = c->options, .best = INFINITY, .best_step = -1, .eval_step = -1, .saved_step = -1};
+    *signal = 0;
+    ag_err err = train_open(&t);
+    if (!err) err = loop(&t, signal);
+    terminal_end_live();
+    train_close(&t);
+    return err;
+}

@@ -1,0 +1,152 @@
+/* Figures of training: sums over the steps since the last line, the line itself, the live line. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "metrics.h"
+#include "terminal.h"
+#include "trainer.h"
+
+/* ---- sums ---------------------------------------------------------------------------------------------------------------- */
+
+static void add_quantizer(trainer *t, int q)
+{
+    const nn_quantized *z = &t->train->quantizers[q];
+    const real *counts = ag_data(z->counts);
+    for (int64_t k = 0; k < z->K; k++) t->counts[k] = (double)counts[k];
+    t->window.used[q] += (double)metric_used(z->K, t->counts);
+    t->window.perplexity[q] += metric_perplexity(z->K, t->counts);
+    if (z->restarts) t->window.restarts[q] += ag_value(z->restarts);
+}
+
+void train_log_step(trainer *t, double waited)
+{
+    train_window *w = &t->window;
+    const run *r = t->train;
+    w->steps++;
+    w->waited += waited;
+    w->loss += ag_value(r->total);
+    w->mse += ag_value(r->mse) / (r->recipe->scale * r->recipe->scale);
+    for (int i = 0; i < r->n_losses; i++) w->losses[i] += ag_value(r->losses[i].tensor);
+    for (int i = 0; i < r->n_metrics; i++) w->metrics[i] += ag_value(r->metrics[i].tensor);
+    for (int q = 0; q < r->n_quantizers; q++) add_quantizer(t, q);
+}
+
+/* ---- a line ---------------------------------------------------------------------------------------------------------------- */
+
+static double psnr(double mse) { return -10 * log10(mse > 1e-10 ? mse : 1e-10); }
+
+/* "perplexity" for the only codebook, "perplexity.1" for the second of several. */
+static const char *numbered(char *out, size_t size, const char *name, int q, int n)
+{
+    if (n > 1)
+        snprintf(out, size, "%s.%d", name, q);
+    else
+        snprintf(out, size, "%s", name);
+    return out;
+}
+
+static void add(train_figures *f, const char *name, double value)
+{
+    if (f->n == TRAIN_FIGURES) return;
+    snprintf(f->names[f->n], sizeof f->names[0], "%s", name);
+    f->values[f->n++] = value;
+}
+
+static void window_figures(const trainer *t, train_figures *f)
+{
+    const train_window *w = &t->window;
+    const run *r = t->train;
+    const double n = (double)w->steps, seconds = terminal_clock() - w->began;
+    const opt_schedule schedule = run_schedule(r);
+    char name[32];
+    add(f, "epoch", data_loader_epoch(t->loader));
+    add(f, "lr", opt_rate(&schedule, t->step));
+    add(f, "images_per_s", seconds > 0 ? n * (double)t->o->batch / seconds : 0);
+    add(f, "data_wait", seconds > 0 ? w->waited / seconds : 0);
+    add(f, "loss", w->loss / n);
+    for (int i = 0; i < r->n_losses; i++) add(f, r->losses[i].name, w->losses[i] / n);
+    for (int i = 0; i < r->n_metrics; i++) add(f, r->metrics[i].name, w->metrics[i] / n);
+    add(f, "nmse", w->mse / n / t->variance);
+    add(f, "psnr", psnr(w->mse / n));
+    for (int q = 0; q < r->n_quantizers; q++) {
+        add(f, numbered(name, sizeof name, "codes_used", q, r->n_quantizers), w->used[q] / n);
+        add(f, numbered(name, sizeof name, "perplexity", q, r->n_quantizers), w->perplexity[q] / n);
+        if (r->quantizers[q].restarts)
+            add(f, numbered(name, sizeof name, "restarts", q, r->n_quantizers), w->restarts[q]);
+    }
+}
+
+static double eta(const trainer *t)
+{
+    const double done = (double)(t->step - t->first_step);
+    return done > 0 ? (terminal_clock() - t->began) / done * (double)(t->o->steps - t->step) : 0;
+}
+
+/* How a figure is called where space is short; NULL: not shown there. */
+static const char *short_name(const char *name)
+{
+    static const char *const table[][2] = {
+        {"epoch", NULL},         {"lr", NULL},          {"images_per_s", NULL},    {"data_wait", NULL},
+        {"codes_used", "codes"}, {"perplexity", "ppl"}, {"reconstruction", "rec"}, {"commitment", "commit"}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!strcmp(name, table[i][0])) return table[i][1];
+    return name;
+}
+
+/* The figures of a line as people read them. */
+static void line_text(const train_figures *f, char *out, size_t size)
+{
+    size_t n = 0;
+    out[0] = 0;
+    for (int i = 0; i < f->n && n < size; i++) {
+        const char *name = short_name(f->names[i]);
+        if (name) n += (size_t)snprintf(out + n, size - n, " %s %.4g", name, f->values[i]);
+    }
+}
+
+ag_err train_log_write(trainer *t)
+{
+    train_figures f = {0};
+    char left[32];
+    if (!t->window.steps) return AG_OK;
+    window_figures(t, &f);
+    line_text(&f, t->live, sizeof t->live);
+    if (!terminal_is_live())
+        terminal_line("step %lld/%lld |%s | lr %.3g | %.1f img/s | eta %s", (long long)t->step, (long long)t->o->steps,
+                      t->live, f.values[1], f.values[2], terminal_duration(eta(t), left, sizeof left));
+    t->images_per_s = f.values[2];
+    t->window = (train_window){.began = terminal_clock()};
+    return train_record_figures(t, "train", &f);
+}
+
+void train_log_live(trainer *t)
+{
+    char left[32];
+    if (!terminal_is_live()) return;
+    terminal_live("step %lld/%lld |%s | %.1f img/s | eta %s", (long long)t->step, (long long)t->o->steps,
+                  *t->live ? t->live : " ...", t->images_per_s, terminal_duration(eta(t), left, sizeof left));
+}
+
+ag_err train_log_evaluation(trainer *t, const evaluation *e)
+{
+    train_figures f = {0};
+    char name[32], codes[96] = "";
+    add(&f, "images", (double)e->images);
+    add(&f, "mse", e->mse);
+    add(&f, "nmse", e->nmse);
+    add(&f, "psnr", e->psnr);
+    add(&f, "ssim", e->ssim);
+    for (int q = 0; q < e->n_codebooks; q++) {
+        const evaluation_codebook *c = &e->codebooks[q];
+        add(&f, numbered(name, sizeof name, "codes_used", q, e->n_codebooks), (double)c->used);
+        add(&f, numbered(name, sizeof name, "perplexity", q, e->n_codebooks), c->perplexity);
+        if (!q)
+            snprintf(codes, sizeof codes, ", %lld of %lld codes used, perplexity %.1f", (long long)c->used,
+                     (long long)c->codes, c->perplexity);
+    }
+    terminal_line("step %lld: %s (%lld images): nmse %.4f, psnr %.2f dB, ssim %.4f%s%s", (long long)t->step,
+                  images_split_name(t->eval_split), (long long)e->images, e->nmse, e->psnr, e->ssim, codes,
+                  e->nmse < t->best ? " (best)" : "");
+    return train_record_figures(t, images_split_name(t->eval_split), &f);
+}

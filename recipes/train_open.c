@@ -1,0 +1,200 @@
+/* From a configuration to a run that is ready for its first step. */
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "autograd/cpu.h"
+#include "grids.h"
+#include "terminal.h"
+#include "trainer.h"
+
+static ag_err open_data(trainer *t)
+{
+    const char *path = t->config->data;
+    ag_err err = data_set_open(&t->set, path, NULL);
+    if (!err) err = data_set_open(&t->eval_set, path, NULL);
+    if (err) return err;
+    const data_set_info *info = data_set_get_info(t->set);
+    t->image = images_shape(t->set);
+    if (data_set_warning(t->set)) terminal_line("%s", data_set_warning(t->set));
+    if (!info->in_split[DATA_TRAIN])
+        return ag_fail(AG_ERR_DATA, "%s: no training images: dataset 'split' marks none with 0", path);
+    if (t->o->batch > info->in_split[DATA_TRAIN])
+        return ag_fail(AG_ERR_USAGE, "batch=%lld: larger than the %lld training images of %s; set a smaller batch",
+                       (long long)t->o->batch, (long long)info->in_split[DATA_TRAIN], path);
+    if ((err = t->config->recipe->check(t->config->options, &t->image))) return err;
+    return data_set_fingerprint(t->set, t->fingerprint);
+}
+
+/* Validation before test, so that best.h5 is not chosen by the test images where there is a choice. */
+static ag_err choose_evaluation(trainer *t)
+{
+    const data_set_info *info = data_set_get_info(t->eval_set);
+    const int64_t limit = t->o->eval_images;
+    t->eval_split = info->in_split[DATA_VALIDATION] ? DATA_VALIDATION
+                    : info->in_split[DATA_TEST]     ? DATA_TEST
+                                                    : DATA_TRAIN;
+    t->eval_indices = data_set_indices(t->eval_set, t->eval_split, &t->eval_count);
+    t->sample_count = t->eval_count < SAMPLE_IMAGES ? t->eval_count : SAMPLE_IMAGES;
+    grids_spread(t->eval_count, t->eval_indices, t->sample_count, t->sample_indices);
+    if (limit && t->eval_count > limit) t->eval_count = limit;
+    return AG_OK;
+}
+
+static ag_err build_graphs(trainer *t)
+{
+    run_options build = {.mode = RUN_TRAIN,
+                         .batch = t->o->batch,
+                         .image = t->image,
+                         .variance = t->variance,
+                         .seed = (uint64_t)t->o->seed};
+    int64_t K = 1;
+    if (!(t->params = nn_params_new((uint64_t)t->o->seed))) return ag_fail(AG_ERR_MEMORY, "no memory for parameters");
+    ag_err err = run_new(&t->train, t->config->recipe, t->config->options, t->params, &build);
+    if (err) return err;
+    build.mode = RUN_RECONSTRUCT;
+    build.batch = images_batch(&t->image);
+    if ((err = run_new(&t->eval, t->config->recipe, t->config->options, t->params, &build))) return err;
+    for (int q = 0; q < t->train->n_quantizers; q++)
+        if (t->train->quantizers[q].K > K) K = t->train->quantizers[q].K;
+    if (!(t->counts = calloc((size_t)K, sizeof *t->counts))) return ag_fail(AG_ERR_MEMORY, "no memory for counts");
+    return AG_OK;
+}
+
+static double mib(int64_t bytes) { return (double)bytes / (1 << 20); }
+
+/* Says what the run will take before it takes it. The evaluation graph shares the parameters. */
+static ag_err plan_graphs(trainer *t)
+{
+    ag_plan_report a, b;
+    ag_err err = run_plan_report(t->train, &a);
+    if (!err) err = run_plan_report(t->eval, &b);
+    if (err) return err;
+    const int64_t eval = b.arena_bytes + b.input_bytes, loader = 3 * t->o->batch * (int64_t)images_bytes(&t->image);
+    const int64_t total = a.arena_bytes + a.state_bytes + a.input_bytes + eval + loader;
+    terminal_line("parameters %lld (+ %lld in buffers); %.2f GFLOP a step",
+                  (long long)nn_params_numel(t->params, NN_PARAMETER), (long long)nn_params_numel(t->params, NN_BUFFER),
+                  ag_graph_flops(t->train->graph) * 1e-9);
+    terminal_line(
+        "memory planned %.1f MiB: arena %.1f (%.1f unshared), weights and moments %.1f, inputs %.1f, evaluation %.1f, "
+        "batches read ahead %.1f",
+        mib(total), mib(a.arena_bytes), mib(a.unshared_bytes), mib(a.state_bytes), mib(a.input_bytes), mib(eval),
+        mib(loader));
+    if (t->config->memory_limit && total > t->config->memory_limit)
+        return ag_fail(
+            AG_ERR_MEMORY, "--memory: the run needs %.1f MiB, allowed are %.1f; about batch=%lld would fit", mib(total),
+            mib(t->config->memory_limit),
+            (long long)((double)t->o->batch * fmax(0, (double)(t->config->memory_limit - eval - a.state_bytes)) /
+                        (double)(a.arena_bytes + a.input_bytes + loader)));
+    if ((err = run_plan(t->train, 0))) return err;
+    return run_plan(t->eval, 0);
+}
+
+static ag_err print_graph(const trainer *t)
+{
+    const char *path = t->config->print_graph;
+    if (!path) return AG_OK;
+    const size_t length = strlen(path);
+    FILE *f = fopen(path, "w");
+    if (!f) return ag_fail(AG_ERR_IO, "%s: cannot be written: %m; choose another --print-graph", path);
+    if (length > 4 && !strcmp(path + length - 4, ".dot"))
+        ag_graph_dot(t->train->graph, f);
+    else
+        ag_graph_print(t->train->graph, f);
+    const bool bad = ferror(f);
+    return fclose(f) || bad ? ag_fail(AG_ERR_IO, "%s: not all of it could be written: %m", path) : AG_OK;
+}
+
+static ag_err open_loader(trainer *t, int64_t position)
+{
+    return data_loader_open(&t->loader, t->set,
+                            &(data_loader_options){.batch = t->o->batch,
+                                                   .split = DATA_TRAIN,
+                                                   .seed = (uint64_t)t->o->seed,
+                                                   .in_order = t->o->in_order,
+                                                   .flip = t->o->flip,
+                                                   .position = position,
+                                                   .real = t->image.real});
+}
+
+/* Codebooks that start from the first batch: latents of the untrained encoder, then nn_vq_start. */
+static ag_err start_codebooks(trainer *t)
+{
+    run *r = NULL;
+    const run_options build = {.mode = RUN_START,
+                               .batch = t->o->batch,
+                               .image = t->image,
+                               .variance = t->variance,
+                               .seed = (uint64_t)t->o->seed};
+    if (!t->train->n_starts) return AG_OK;
+    ag_err err = run_new(&r, t->config->recipe, t->config->options, t->params, &build);
+    if (err || (err = run_plan(r, 0)) || (err = open_loader(t, 0))) goto out;
+    if ((err = train_next_batch(t, r, NULL))) goto out;
+    if ((err = ag_graph_run_pure(r->graph, 0))) goto out;
+    for (int i = 0; !err && i < r->n_starts; i++) {
+        const run_start_entry *s = &r->starts[i];
+        const int64_t D = ag_dim(s->latents, -1);
+        err = nn_vq_start(t->params, s->scope, &s->options, ag_numel(s->latents) / D, ag_data(s->latents),
+                          (uint64_t)t->o->seed);
+    }
+out:
+    data_loader_close(t->loader);
+    t->loader = NULL;
+    run_free(r);
+    return err;
+}
+
+ag_err train_next_batch(trainer *t, run *r, double *waited)
+{
+    void *pixels = ag_data(r->pixels);
+    return t->image.real ? data_loader_next_real(t->loader, pixels, NULL, waited)
+                         : data_loader_next(t->loader, pixels, NULL, waited);
+}
+
+static void say_machine(const trainer *t)
+{
+    const data_set_info *i = data_set_get_info(t->set);
+    terminal_title("tessera %s: train %s -> %s", TESSERA_VERSION, t->config->recipe->name, t->config->out);
+    terminal_line("data %s: %lld images of %lldx%lldx%lld (train %lld, validation %lld, test %lld), variance %.7f",
+                  t->config->data, (long long)i->count, (long long)t->image.width, (long long)t->image.height,
+                  (long long)t->image.channels, (long long)i->in_split[0], (long long)i->in_split[1],
+                  (long long)i->in_split[2], t->variance);
+    terminal_line("%s, %d threads, kernels %s, BLAS %s", ag_cpu_model(), ag_cpu_threads(), ag_cpu_kernels(),
+                  ag_cpu_blas());
+}
+
+ag_err train_open(trainer *t)
+{
+    int64_t position = 0;
+    ag_err err = open_data(t);
+    if (err) return err;
+    if ((err = choose_evaluation(t))) return err;
+    if (t->config->resume && (err = train_load_state(t, &position))) return err;
+    if (!t->config->resume && (err = data_set_moments(t->set, DATA_TRAIN, &t->mean, &t->variance))) return err;
+    if (!(t->variance > 0))
+        return ag_fail(AG_ERR_DATA, "%s: all training pixels are equal, there is nothing to learn", t->config->data);
+    say_machine(t);
+    if ((err = build_graphs(t)) || (err = plan_graphs(t)) || (err = print_graph(t))) return err;
+    if ((err = t->config->resume ? train_load_weights(t) : start_codebooks(t))) return err;
+    if ((err = open_loader(t, position))) return err;
+    ag_graph_anomaly(t->train->graph, t->config->anomaly);
+    ag_graph_profile(t->train->graph, t->config->profile > 0);
+    t->first_step = t->step;
+    t->began = t->window.began = t->saved_at = terminal_clock();
+    if ((err = train_record_open(t))) return err;
+    return t->config->resume ? AG_OK : train_save(t); /* from here on there is always something to resume */
+}
+
+void train_close(trainer *t)
+{
+    train_record_close(t);
+    data_loader_close(t->loader);
+    run_free(t->train);
+    run_free(t->eval);
+    nn_params_free(t->params);
+    data_set_close(t->set);
+    data_set_close(t->eval_set);
+    free(t->counts);
+}

@@ -1,0 +1,288 @@
+/* What a training run leaves behind while it goes on: checkpoints, evaluations, sample grids; and how it goes on from one. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "autograd/cpu.h"
+#include "checkpoints/checkpoint.h"
+#include "checkpoints/json.h"
+#include "data/picture.h"
+#include "grids.h"
+#include "signals.h"
+#include "terminal.h"
+#include "trainer.h"
+
+/* ---- checkpoints ------------------------------------------------------------------------------------------------------- */
+
+static void add_image(cJSON *state, const trainer *t)
+{
+    cJSON *image = cJSON_AddObjectToObject(state, "image");
+    cJSON_AddNumberToObject(image, "height", (double)t->image.height);
+    cJSON_AddNumberToObject(image, "width", (double)t->image.width);
+    cJSON_AddNumberToObject(image, "channels", (double)t->image.channels);
+    cJSON *range = cJSON_AddObjectToObject(state, "range");
+    cJSON_AddNumberToObject(range, "scale", t->config->recipe->scale);
+    cJSON_AddNumberToObject(range, "shift", t->config->recipe->shift);
+}
+
+static void add_machine(cJSON *state)
+{
+    cJSON *o = cJSON_AddObjectToObject(state, "machine");
+    cJSON_AddStringToObject(o, "cpu", ag_cpu_model());
+    cJSON_AddStringToObject(o, "kernels", ag_cpu_kernels());
+    cJSON_AddStringToObject(o, "blas", ag_cpu_blas());
+    cJSON_AddNumberToObject(o, "threads", ag_cpu_threads());
+}
+
+/* All that is needed to go on and is no tensor. Random numbers and the order of images are functions of seed, step and
+ * position, so these three are the whole random state. */
+static char *state_text(const trainer *t)
+{
+    cJSON *state = cJSON_CreateObject();
+    cJSON_AddStringToObject(state, "recipe", t->config->recipe->name);
+    cJSON_AddStringToObject(state, "version", TESSERA_VERSION);
+    cJSON_AddNumberToObject(state, "step", (double)t->step);
+    cJSON_AddNumberToObject(state, "position", (double)data_loader_position(t->loader));
+    cJSON_AddNumberToObject(state, "epoch", data_loader_epoch(t->loader));
+    cJSON_AddStringToObject(state, "random", "philox4x32-10 keyed by seed, step, node, element");
+    cJSON_AddStringToObject(state, "data", t->config->data);
+    cJSON_AddStringToObject(state, "data_fingerprint", t->fingerprint);
+    cJSON_AddNumberToObject(state, "mean", t->mean);
+    cJSON_AddNumberToObject(state, "variance", t->variance);
+    if (t->best_step >= 0) {
+        cJSON_AddNumberToObject(state, "best_nmse", t->best);
+        cJSON_AddNumberToObject(state, "best_step", (double)t->best_step);
+    }
+    add_image(state, t);
+    add_machine(state);
+    cJSON_AddItemToObject(state, "options", option_to_json(t->config->recipe->options, t->config->options));
+    char *text = cJSON_Print(state);
+    cJSON_Delete(state);
+    return text;
+}
+
+/* The name of the first weight that is not finite, NULL if all are. */
+static const char *bad_weight(const trainer *t)
+{
+    for (int i = 0; i < nn_params_count(t->params); i++) {
+        const nn_param *p = nn_params_at(t->params, i);
+        const real *data = p->data;
+        real sum = 0;
+        if (p->dtype != AG_REAL) continue;
+        for (int64_t k = 0; k < p->numel; k++) sum += data[k] * 0; /* stays 0 unless one is not finite */
+        if (sum != 0 || isnan(sum)) return p->name;
+    }
+    return NULL;
+}
+
+static ag_err save_as(const trainer *t, ckpt_run_file file)
+{
+    char *text = state_text(t);
+    const ag_err err = text ? ckpt_save_params(ckpt_run_path(t->folder, file), t->params, text)
+                            : ag_fail(AG_ERR_MEMORY, "%s: no memory to save", t->config->out);
+    cJSON_free(text);
+    return err;
+}
+
+ag_err train_save(trainer *t)
+{
+    const char *bad = bad_weight(t);
+    if (bad)
+        return ag_fail(
+            AG_ERR_DIVERGED,
+            "step %lld: %s is not finite; the checkpoint of step %lld is kept: lower lr, or look with --anomaly",
+            (long long)t->step, bad, (long long)t->saved_step);
+    const ag_err err = save_as(t, CKPT_RUN_CHECKPOINT);
+    if (err) return err;
+    t->saved_step = t->step;
+    t->saved_at = terminal_clock();
+    return ckpt_log_sync(t->log);
+}
+
+ag_err train_diverged(trainer *t)
+{
+    const long long step = t->step;
+    const char *weight = bad_weight(t);
+    char where[1024];
+    ag_graph_anomaly(t->train->graph, true);
+    if (ag_graph_run_pure(t->train->graph, (uint64_t)(step - 1)))
+        snprintf(where, sizeof where, "%s", ag_error_message());
+    else
+        snprintf(where, sizeof where, "%s", weight ? weight : "the loss");
+    if (t->saved_step >= 0)
+        return ag_fail(AG_ERR_DIVERGED,
+                       "step %lld: the loss is not finite (%.600s); the checkpoint of step %lld is kept: lower lr, or "
+                       "resume with --anomaly",
+                       step, where, (long long)t->saved_step);
+    return ag_fail(AG_ERR_DIVERGED, "step %lld: the loss is not finite (%.600s); lower lr, or run again with --anomaly",
+                   step, where);
+}
+
+/* ---- going on -------------------------------------------------------------------------------------------------------------- */
+
+/* Options that may differ when a run goes on: they do not touch the weights of the steps already made. */
+static bool may_change(const char *name)
+{
+    static const char *const names[] = {"steps",      "log_every",    "eval_every",   "eval_images",
+                                        "save_every", "save_minutes", "samples_every"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(names[i], name)) return true;
+    return false;
+}
+
+static ag_err check_options(const trainer *t, const cJSON *saved, const char *path)
+{
+    cJSON *mine = option_to_json(t->config->recipe->options, t->config->options);
+    const cJSON *item;
+    ag_err err = mine ? AG_OK : ag_fail(AG_ERR_MEMORY, "%s: no memory", path);
+    cJSON_ArrayForEach(item, mine)
+    {
+        const cJSON *other = cJSON_GetObjectItemCaseSensitive(saved, item->string);
+        if (err || may_change(item->string) || (other && cJSON_Compare(item, other, true))) continue;
+        err =
+            ag_fail(AG_ERR_USAGE,
+                    "--resume: '%s' is not what the run in %s was started with; only steps and the *_every options may "
+                    "change; start a new run with --config %s/run.json",
+                    item->string, path, t->config->out);
+    }
+    cJSON_Delete(mine);
+    return err;
+}
+
+static ag_err check_state(const trainer *t, const cJSON *state, const char *path)
+{
+    const cJSON *recipe_name = cJSON_GetObjectItemCaseSensitive(state, "recipe");
+    const cJSON *print = cJSON_GetObjectItemCaseSensitive(state, "data_fingerprint");
+    if (!cJSON_IsString(recipe_name) || strcmp(recipe_name->valuestring, t->config->recipe->name))
+        return ag_fail(AG_ERR_CHECKPOINT, "%s: of recipe '%.64s', not '%s'; resume it with that recipe", path,
+                       cJSON_IsString(recipe_name) ? recipe_name->valuestring : "?", t->config->recipe->name);
+    if (!cJSON_IsString(print) || strcmp(print->valuestring, t->fingerprint))
+        return ag_fail(AG_ERR_DATA,
+                       "%s: not the data that the run in %s was started with; give that file with --data, or start a "
+                       "new run",
+                       t->config->data, t->config->out);
+    return check_options(t, cJSON_GetObjectItemCaseSensitive(state, "options"), path);
+}
+
+static double number(const cJSON *state, const char *key, double otherwise)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(state, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : otherwise;
+}
+
+ag_err train_load_state(trainer *t, int64_t *position)
+{
+    char *path = NULL, *text = NULL;
+    cJSON *state = NULL;
+    ag_err err;
+    if (asprintf(&path, "%s/checkpoint.h5", t->config->out) < 0)
+        return ag_fail(AG_ERR_MEMORY, "%s: no memory", t->config->out);
+    if ((err = ckpt_read_state(path, &text))) goto out;
+    if ((err = ckpt_json_parse(&state, text, strlen(text), path, AG_ERR_CHECKPOINT))) goto out;
+    if ((err = check_state(t, state, path))) goto out;
+    t->step = (int64_t)number(state, "step", -1);
+    *position = (int64_t)number(state, "position", -1);
+    t->mean = number(state, "mean", 0);
+    t->variance = number(state, "variance", 0);
+    t->best = number(state, "best_nmse", INFINITY);
+    t->best_step = (int64_t)number(state, "best_step", -1);
+    if (t->step < 0 || *position < 0 || !(t->variance > 0))
+        err = ag_fail(AG_ERR_CHECKPOINT, "%s: its state lacks step, position or variance; it cannot be resumed", path);
+    else if (t->step >= t->o->steps)
+        err = ag_fail(AG_ERR_USAGE, "%s: the run has made its %lld steps; give more with --steps", t->config->out,
+                      (long long)t->step);
+    t->saved_step = t->step;
+out:
+    cJSON_Delete(state);
+    free(text);
+    free(path);
+    return err;
+}
+
+ag_err train_load_weights(trainer *t)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/checkpoint.h5", t->config->out) < 0)
+        return ag_fail(AG_ERR_MEMORY, "%s: no memory", t->config->out);
+    const ag_err err = ckpt_load_params(path, t->params, CKPT_TRAINING);
+    if (!err) terminal_line("resuming at step %lld", (long long)t->step);
+    free(path);
+    return err;
+}
+
+/* A word for a POSIX shell: as it is if harmless, else in single quotes. */
+static size_t shell_word(char *out, size_t size, const char *word)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/=,+:@%";
+    size_t n = 0;
+#define PUT(c) (n + 1 < size ? (void)(out[n++] = (c)) : (void)0)
+    const bool plain = *word && !word[strspn(word, safe)];
+    if (!plain) PUT('\'');
+    for (const char *p = word; *p; p++) {
+        if (*p == '\'') { PUT('\''), PUT('\\'), PUT('\''); }
+        PUT(*p);
+    }
+    if (!plain) PUT('\'');
+#undef PUT
+    if (size) out[n] = 0;
+    return n;
+}
+
+void train_resume_command(const trainer *t, char *out, size_t size)
+{
+    const char *const words[] = {t->config->argv[0], "train", t->config->recipe->name, "--data",
+                                 t->config->data,    "-o",    t->config->out,          "--resume"};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof words / sizeof *words && n + 2 < size; i++) {
+        if (i) out[n++] = ' ';
+        n += shell_word(out + n, size - n, words[i]);
+    }
+}
+
+/* ---- evaluations and samples ---------------------------------------------------------------------------------------------- */
+
+ag_err train_evaluate(trainer *t)
+{
+    evaluation e;
+    t->eval_step = t->step;
+    ag_err err = evaluate(&e, t->eval, t->eval_set, t->eval_count, t->eval_indices, t->variance, "evaluating");
+    if (err && signals_received())
+        err = AG_OK; /* the loop saves and stops; the figures of a part say nothing */
+    else if (!err) {
+        err = train_log_evaluation(t, &e);
+        if (!err && e.nmse < t->best) {
+            t->best = e.nmse;
+            t->best_step = t->step;
+            err = save_as(t, CKPT_RUN_BEST);
+        }
+    }
+    evaluation_free(&e);
+    return err;
+}
+
+ag_err train_samples(trainer *t)
+{
+    const size_t bytes = (size_t)(t->sample_count * images_values(&t->image));
+    uint8_t *pixels = malloc(2 * bytes);
+    data_picture grid = {0};
+    char *path = NULL;
+    ag_err err = AG_OK;
+    if (!pixels || !(path = ckpt_run_sample_path(t->folder, "recon", t->step))) {
+        err = ag_fail(AG_ERR_MEMORY, "no memory for samples");
+        goto out;
+    }
+    if ((err = evaluate_pixels(t->eval, t->eval_set, t->sample_count, t->sample_indices, pixels, pixels + bytes))) {
+        if (signals_received()) err = AG_OK;
+        goto out;
+    }
+    if ((err = grids_pairs(&grid, &t->image, t->sample_count, pixels, pixels + bytes))) goto out;
+    if ((err = data_picture_write_png(path, &grid))) goto out;
+    err = train_record_samples(t, &grid);
+out:
+    data_picture_free(&grid);
+    free(path);
+    free(pixels);
+    return err;
+}

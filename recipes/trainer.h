@@ -1,0 +1,87 @@
+/* What the parts of the training loop share (train.c: the loop; train_open.c: data, graphs, first state; train_log.c: figures;
+ * train_save.c: checkpoints, evaluations, samples). */
+#ifndef RECIPES_TRAINER_H
+#define RECIPES_TRAINER_H
+
+#include "checkpoints/metrics.h"
+#include "data/loader.h"
+#include "data/picture.h"
+#include "evaluate.h"
+#include "train.h"
+
+enum { SAMPLE_IMAGES = 16, TRAIN_FIGURES = 40 };
+
+/* Sums over the steps since the last line of metrics. */
+typedef struct train_window {
+    int64_t steps;
+    double loss, mse;
+    double losses[RUN_LOSSES], metrics[RUN_LOSSES];
+    double used[RUN_QUANTIZERS], perplexity[RUN_QUANTIZERS], restarts[RUN_QUANTIZERS];
+    double waited, began; /* seconds for data; clock */
+} train_window;
+
+/* What a line of metrics says, by name. */
+typedef struct train_figures {
+    int n;
+    char names[TRAIN_FIGURES][32];
+    double values[TRAIN_FIGURES];
+} train_figures;
+
+typedef struct trainer {
+    const train_config *config;
+    const struct train_options *o;
+    data_set *set, *eval_set; /* two handles: the loader's thread owns the first */
+    data_loader *loader;
+    image_shape image;
+    double mean, variance;
+    char fingerprint[65];
+    nn_params *params;
+    run *train, *eval;
+
+    data_split eval_split;
+    const int64_t *eval_indices;
+    int64_t eval_count;
+    int64_t sample_indices[SAMPLE_IMAGES];
+    int64_t sample_count;
+
+    int64_t step, first_step;
+    double best; /* nmse of best.h5; infinite before the first evaluation */
+    int64_t best_step, eval_step, saved_step;
+    double began, saved_at; /* clock */
+    double images_per_s;    /* of the last line */
+    train_window window;
+    double *counts; /* [largest K] */
+    char live[256]; /* figures of the last log line, for the live line */
+    ckpt_run *folder;
+    ckpt_log *log;
+} trainer;
+
+/* train_open.c */
+ag_err train_open(trainer *t);
+void train_close(trainer *t);
+ag_err train_next_batch(trainer *t, run *r, double *waited); /* from the loader into r->pixels */
+
+/* train_log.c */
+void train_log_step(trainer *t, double waited); /* adds the step that has just run */
+ag_err train_log_write(trainer *t);             /* a line of metrics; empties the window */
+void train_log_live(trainer *t);
+ag_err train_log_evaluation(trainer *t, const evaluation *e);
+
+/* train_record.c: run.json, metrics.jsonl, event files */
+ag_err train_record_open(trainer *t);
+void train_record_close(trainer *t);
+ag_err train_record_figures(trainer *t, const char *split, const train_figures *f);
+ag_err train_record_samples(trainer *t, const data_picture *grid);
+
+/* train_save.c */
+ag_err train_save(trainer *t);
+/* Step, best metric, moments of the data; the options must be those of the run. Then the tensors. */
+ag_err train_load_state(trainer *t, int64_t *position);
+ag_err train_load_weights(trainer *t);
+ag_err train_evaluate(trainer *t);
+ag_err train_samples(trainer *t);
+ag_err train_diverged(trainer *t); /* AG_ERR_DIVERGED with the name of a tensor that is not finite */
+/* "tessera train vqvae --data D -o RUN --resume" with quoting for a shell. */
+void train_resume_command(const trainer *t, char *out, size_t size);
+
+#endif
