@@ -119,6 +119,8 @@ int ag_cpu_threads(void) { return omp_get_max_threads(); }
 
 void ag_cpu_set_threads(int n)
 {
+    const char *wish = getenv("OMP_NUM_THREADS");
+    if (n < 1 && wish) n = atoi(wish); /* of a list, the outermost level */
     if (n < 1) {
         const int cores = affinity_cores(), quota = quota_cores();
         n = cores < quota ? cores : quota;

@@ -196,7 +196,7 @@ static bool draw(uint64_t *at, k_conv *c)
                   .h = PICK(at, 1, 4, 5, 7, 8, 9, 17),
                   .w = PICK(at, 1, 4, 5, 7, 8, 9, 17, 33),
                   .a = PICK(at, 1, 3, 5, 8, 16, 17, 33, 64, 128),
-                  .b = PICK(at, 1, 3, 5, 16, 17, 33, 48, 64, 128),
+                  .b = PICK(at, 1, 2, 3, 4, 5, 16, 17, 33, 48, 64, 128),
                   .kh = (int)PICK(at, 1, 3, 4, 5),
                   .stride = (int)PICK(at, 1, 1, 2, 2, 3),
                   .top = (int)PICK(at, 0, 1, 2, 3),

@@ -14,8 +14,8 @@ const char *ag_cpu_blas(void);
 /* Model name of the processor, "unknown" if it cannot be read. */
 const char *ag_cpu_model(void);
 
-/* Number of threads that kernels use; setting it changes the speed, never a bit of a result. n < 1: all that the cpuset and
- * the cgroup quota of this process give. */
+/* Number of threads that kernels use; setting it changes the speed, never a bit of a result. n < 1: OMP_NUM_THREADS if it is
+ * set, else all that the cpuset and the cgroup quota of this process give. */
 int ag_cpu_threads(void);
 void ag_cpu_set_threads(int n);
 
