@@ -10,6 +10,10 @@
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 const command commands[] = {
+    {"pack", "SOURCE... -o DATA.h5 [--size N|WxH] [--channels 1|3]",
+     "make a data set from folders or tar files of pictures", command_pack, NULL},
+    {"synth", "[KIND -o DATA.h5]", "make a data set of built-in pictures; without arguments: list the kinds",
+     command_synth, NULL},
     {"train", "RECIPE --data DATA.h5 -o RUN [--preset P] [--set key=value]... [--resume]", "train a model",
      command_train,
      "Options of the recipe are set, in this order, by its defaults, --preset, --config, --set, --steps and --seed;\n"
@@ -19,6 +23,7 @@ const command commands[] = {
     {"decode", "RUN CODES.h5 -o FOLDER|DATA.h5", "codes to images", command_decode, NULL},
     {"reconstruct", "RUN --data DATA.h5 -o GRID.png|DATA.h5", "images beside their reconstructions",
      command_reconstruct, NULL},
+    {"info", "FILE|RUN [--json]", "what a file or run holds", command_info, NULL},
     {"recipes", "[NAME]", "models that can be trained, and their options", command_recipes, NULL},
     {0},
 };

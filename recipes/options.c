@@ -6,8 +6,8 @@
 
 #include "options.h"
 
-#define KEY_MAX   64
-#define LINE_MAX_ 512
+#define KEY_MAX  64
+#define TEXT_MAX 512
 
 const option *option_at(const option_table *t, int i)
 {
@@ -68,7 +68,7 @@ static ag_err unknown_key(const option_table *t, const char *key, const char *or
 
 static ag_err refuse(const option *o, const char *text, const char *origin)
 {
-    char range[LINE_MAX_];
+    char range[TEXT_MAX];
     option_range_text(o, range, sizeof range);
     return ag_fail(AG_ERR_USAGE, "%s: %s=%.64s is not accepted; give %s", origin, o->name, text, range);
 }
@@ -168,7 +168,7 @@ ag_err option_assign(const option_table *t, void *values, const char *assignment
 
 ag_err option_assign_all(const option_table *t, void *values, const char *assignments, const char *origin)
 {
-    char word[LINE_MAX_];
+    char word[TEXT_MAX];
     for (const char *p = assignments; *p;) {
         const size_t blank = strspn(p, " "), n = strcspn(p + blank, " ");
         if (n) {
@@ -184,7 +184,7 @@ ag_err option_assign_all(const option_table *t, void *values, const char *assign
 /* ---- value to text --------------------------------------------------------------------------------------------------- */
 
 /* The shortest of 15 or 17 digits that gives the number back. */
-static void real_text(double v, char *out, size_t size)
+void option_real_text(double v, char *out, size_t size)
 {
     snprintf(out, size, "%.15g", v);
     if (strtod(out, NULL) != v) snprintf(out, size, "%.17g", v);
@@ -202,7 +202,7 @@ void option_value_text(const option *o, const void *values, char *out, size_t si
     const void *field = (const char *)values + o->offset;
     switch (o->type) {
     case OPTION_IS_INT: snprintf(out, size, "%lld", (long long)*(const int64_t *)field); break;
-    case OPTION_IS_REAL: real_text(*(const double *)field, out, size); break;
+    case OPTION_IS_REAL: option_real_text(*(const double *)field, out, size); break;
     case OPTION_IS_FLAG: snprintf(out, size, "%s", *(const bool *)field ? "true" : "false"); break;
     case OPTION_IS_CHOICE: choice_text(o->choices, *(const int *)field, out, size); break;
     }
@@ -220,22 +220,25 @@ void option_range_text(const option *o, char *out, size_t size)
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------------- */
 
+/* cJSON itself may drop the last digit of a number, which would be another number. */
+void option_add_real(cJSON *object, const char *key, double value)
+{
+    char text[64];
+    option_real_text(value, text, sizeof text);
+    cJSON_AddRawToObject(object, key, text);
+}
+
 cJSON *option_to_json(const option_table *t, const void *values)
 {
     cJSON *object = cJSON_CreateObject();
     const option *o;
     for (int i = 0; object && (o = option_at(t, i)); i++) {
-        const void *field = (const char *)values + o->offset;
-        char text[LINE_MAX_];
-        switch (o->type) {
-        case OPTION_IS_INT: cJSON_AddNumberToObject(object, o->name, (double)*(const int64_t *)field); break;
-        case OPTION_IS_REAL: cJSON_AddNumberToObject(object, o->name, *(const double *)field); break;
-        case OPTION_IS_FLAG: cJSON_AddBoolToObject(object, o->name, *(const bool *)field); break;
-        case OPTION_IS_CHOICE:
-            option_value_text(o, values, text, sizeof text);
+        char text[TEXT_MAX];
+        option_value_text(o, values, text, sizeof text);
+        if (o->type == OPTION_IS_CHOICE)
             cJSON_AddStringToObject(object, o->name, text);
-            break;
-        }
+        else
+            cJSON_AddRawToObject(object, o->name, text);
     }
     return object;
 }
@@ -247,15 +250,15 @@ static bool json_text(const cJSON *item, char *out, size_t size)
     if (cJSON_IsString(item)) return snprintf(out, size, "%s", item->valuestring) >= 0;
     if (!cJSON_IsNumber(item)) return false;
     const double v = item->valuedouble;
-    if (v == floor(v) && fabs(v) < 9007199254740992.0) return snprintf(out, size, "%.0f", v) > 0;
-    real_text(v, out, size);
+    if (v == floor(v) && fabs(v) <= 9007199254740992.0) return snprintf(out, size, "%.0f", v) > 0;
+    option_real_text(v, out, size);
     return true;
 }
 
 ag_err option_from_json(const option_table *t, void *values, const cJSON *object, const char *origin)
 {
     const cJSON *item;
-    char text[LINE_MAX_];
+    char text[TEXT_MAX];
     if (!cJSON_IsObject(object))
         return ag_fail(AG_ERR_USAGE, "%s: options are not a JSON object; give {\"key\": value}", origin);
     cJSON_ArrayForEach(item, object)

@@ -49,10 +49,10 @@ static char *state_text(const trainer *t)
     cJSON_AddStringToObject(state, "random", "philox4x32-10 keyed by seed, step, node, element");
     cJSON_AddStringToObject(state, "data", t->config->data);
     cJSON_AddStringToObject(state, "data_fingerprint", t->fingerprint);
-    cJSON_AddNumberToObject(state, "mean", t->mean);
-    cJSON_AddNumberToObject(state, "variance", t->variance);
+    option_add_real(state, "mean", t->mean);
+    option_add_real(state, "variance", t->variance);
     if (t->best_step >= 0) {
-        cJSON_AddNumberToObject(state, "best_nmse", t->best);
+        option_add_real(state, "best_nmse", t->best);
         cJSON_AddNumberToObject(state, "best_step", (double)t->best_step);
     }
     add_image(state, t);
@@ -134,20 +134,23 @@ static bool may_change(const char *name)
 
 static ag_err check_options(const trainer *t, const cJSON *saved, const char *path)
 {
-    cJSON *mine = option_to_json(t->config->recipe->options, t->config->options);
-    const cJSON *item;
-    ag_err err = mine ? AG_OK : ag_fail(AG_ERR_MEMORY, "%s: no memory", path);
-    cJSON_ArrayForEach(item, mine)
-    {
-        const cJSON *other = cJSON_GetObjectItemCaseSensitive(saved, item->string);
-        if (err || may_change(item->string) || (other && cJSON_Compare(item, other, true))) continue;
-        err =
-            ag_fail(AG_ERR_USAGE,
-                    "--resume: '%s' is not what the run in %s was started with; only steps and the *_every options may "
-                    "change; start a new run with --config %s/run.json",
-                    item->string, path, t->config->out);
+    const recipe *r = t->config->recipe;
+    const option *o;
+    char mine[64], theirs[64];
+    void *options = recipe_options_new(r);
+    ag_err err =
+        options ? option_from_json(r->options, options, saved, path) : ag_fail(AG_ERR_MEMORY, "%s: no memory", path);
+    if (err == AG_ERR_USAGE) err = ag_fail_context(AG_ERR_CHECKPOINT, "options in the checkpoint");
+    for (int i = 0; !err && (o = option_at(r->options, i)); i++) {
+        option_value_text(o, t->config->options, mine, sizeof mine);
+        option_value_text(o, options, theirs, sizeof theirs);
+        if (!strcmp(mine, theirs) || may_change(o->name)) continue;
+        err = ag_fail(AG_ERR_USAGE,
+                      "--resume: %s=%s, but the run in %s was started with %s; only steps and the *_every options may "
+                      "change; start a new run with --config %s/run.json",
+                      o->name, mine, t->config->out, theirs, t->config->out);
     }
-    cJSON_Delete(mine);
+    free(options);
     return err;
 }
 
