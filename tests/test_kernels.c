@@ -141,6 +141,9 @@ static void run_product(const k_table *t, enum product p, const operands *o, rea
     guarded_free(scratch, bytes);
 }
 
+/* Minimal filtering trades multiplications for rounding: with points up to 2 its error is a few times that of the direct sum. */
+static double amplification(const k_conv *c) { return c->kh == 3 && c->kw == 3 && c->stride == 1 ? 4 : 1; }
+
 static void compare(const char *table, enum product p, const k_conv *c, const real *got, const double *want, int64_t n)
 {
     static const char *const names[] = {"forward", "input", "weight"};
@@ -148,7 +151,7 @@ static void compare(const char *table, enum product p, const k_conv *c, const re
                           : p == INPUT ? c->kh * c->kw * c->b
                                        : c->n * c->ho * c->wo;
     for (int64_t i = 0; i < n; i++)
-        if (!(fabs((double)got[i] - want[i]) <= tolerance(terms)))
+        if (!(fabs((double)got[i] - want[i]) <= amplification(c) * tolerance(terms)))
             fail_msg("%s %s: n %d, x %dx%dx%d, y %dx%dx%d, kernel %dx%d stride %d pad %d,%d: at %d: %.9g, not %.9g",
                      table, names[p], (int)c->n, (int)c->h, (int)c->w, (int)c->a, (int)c->ho, (int)c->wo, (int)c->b,
                      c->kh, c->kw, c->stride, c->top, c->left, (int)i, (double)got[i], want[i]);

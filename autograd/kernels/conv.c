@@ -16,6 +16,7 @@
  * With up to DOT_MOST result channels (a picture's) a panel would be mostly empty. There the vectors run along the terms
  * instead, one sum per position and channel, and are added up at the end (`dot`). */
 #include "conv_band.h"
+#include "winograd.h"
 
 #include <omp.h>
 
@@ -458,24 +459,38 @@ static void map_run(const map *m, const real *source, const real *w, const k_epi
 
 size_t K(conv_forward_scratch)(const k_conv *c)
 {
+    winograd minimal;
+    if (K(winograd_forward)(c, &minimal)) return K(winograd_scratch)(&minimal);
     const map m = forward_map(c);
     return map_room(&m, NULL, omp_get_max_threads()).bytes;
 }
 
 void K(conv_forward)(const k_conv *c, const real *x, const real *w, const k_epilogue *e, real *y, void *scratch)
 {
+    winograd minimal;
+    if (K(winograd_forward)(c, &minimal)) {
+        K(winograd_run)(&minimal, x, w, e, y, scratch);
+        return;
+    }
     const map m = forward_map(c);
     map_run(&m, x, w, e, y, scratch);
 }
 
 size_t K(conv_input_scratch)(const k_conv *c)
 {
+    winograd minimal;
+    if (K(winograd_input)(c, &minimal)) return K(winograd_scratch)(&minimal);
     const map m = input_map(c);
     return map_room(&m, NULL, omp_get_max_threads()).bytes;
 }
 
 void K(conv_input)(const k_conv *c, const real *y, const real *w, const k_epilogue *e, real *x, void *scratch)
 {
+    winograd minimal;
+    if (K(winograd_input)(c, &minimal)) {
+        K(winograd_run)(&minimal, y, w, e, x, scratch);
+        return;
+    }
     const map m = input_map(c);
     map_run(&m, y, w, e, x, scratch);
 }

@@ -10,6 +10,7 @@
  * The bands of all images are divided into groups; each group adds into its own partial result, and the partial results
  * are added in the order of the groups. The groups follow from the shape alone. */
 #include "conv_band.h"
+#include "winograd.h"
 
 #include <omp.h>
 
@@ -287,12 +288,19 @@ static void add_groups(const plan *p, const char *partials, int64_t panel, int64
 
 size_t K(conv_weight_scratch)(const k_conv *c)
 {
+    winograd minimal;
+    if (K(winograd_weight)(c, &minimal)) return K(winograd_weight_scratch)(&minimal);
     const plan p = make_plan(c);
     return 64 + (size_t)p.groups * p.partial_bytes + (size_t)omp_get_max_threads() * p.thread_bytes;
 }
 
 void K(conv_weight)(const k_conv *c, const real *x, const real *y, real *w, void *scratch)
 {
+    winograd minimal;
+    if (K(winograd_weight)(c, &minimal)) {
+        K(winograd_weight_run)(&minimal, x, y, w, scratch);
+        return;
+    }
     const plan p = make_plan(c);
     const int threads = omp_get_max_threads();
     char *partials = k_align_pointer(scratch), *copies = partials + (size_t)p.groups * p.partial_bytes;
