@@ -36,12 +36,11 @@ static void png_feed(png_structp png, png_bytep out, size_t n)
     r->at += n;
 }
 
-/* Text, profiles and palettes for other screens are skipped unread: they may expand without bound. */
+/* All chunks but the needed ones are skipped unread: text and profiles may expand without bound. */
 static void png_skip_extras(png_structp png)
 {
-    static const png_byte names[] = "iCCP\0iTXt\0tEXt\0zTXt\0sPLT\0hIST\0pCAL\0sCAL\0tIME";
-    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, names, (int)(sizeof names / 5));
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); /* spares IHDR, PLTE, tRNS, IDAT, IEND */
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "eXIf", 1);
 }
 
 static int png_orientation(const png_reader *r)
@@ -129,6 +128,7 @@ static ag_err png_run(png_reader *r, data_picture *out, data__picture_facts *fac
     if (channels < 1 || channels > 4 || depth != (facts->sixteen ? 16 : 8))
         return ag_fail(AG_ERR_DATA, "%s: PNG with %d channels of %d bits; convert it", r->name, channels, depth);
     if ((err = png_rows(r, facts->height, passes > 1, passes))) return err;
+    facts->orientation = png_orientation(r); /* the chunk may come after the pixels */
     return png_finish(r, out, facts, channels);
 }
 
