@@ -1,8 +1,8 @@
 /* TensorBoard event files: scalars, PNG pictures and text.
  *
  * A file is a row of records: u64 length, u32 masked CRC-32C of these eight bytes, that many bytes (one `Event` message),
- * u32 masked CRC-32C of them; little-endian. The first record holds file_version, the second SESSION_LOG START with the step at
- * which the session begins: readers then drop what an abandoned session wrote at that step and later. A file
+ * u32 masked CRC-32C of them; little-endian. The first record holds file_version, the second SESSION_LOG START with the
+ * first step of the session: readers then drop what an abandoned session wrote at that step and later. A file
  * is never appended to by a second session, since a torn record would end it for good: every session writes its own, whose
  * name sorts after those already there. Each record is one write(2). */
 #ifndef CHECKPOINTS_EVENTS_H
@@ -16,7 +16,8 @@
 
 typedef struct ckpt__events ckpt__events;
 
-/* Creates `events.out.tfevents.SECONDS.HOST.PID.N` in the folder and writes the two opening records. */
+/* Creates `events.out.tfevents.SECONDS.HOST.PID.N` in the folder and writes the two opening records; `step` is the first of the
+ * session, 0 for a new run. */
 ag_err ckpt__events_open(ckpt__events **out, const char *folder, int64_t step);
 void ckpt__events_close(ckpt__events *e); /* NULL is fine */
 

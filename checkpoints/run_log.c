@@ -100,7 +100,8 @@ static ag_err log_start(ckpt_log *log, const ckpt_run *run, int64_t step)
     else if (log->line.size > 0)
         err = ckpt__append_write(log->lines, log->line.data, log->line.size);
     ckpt__bytes_reset(&log->line);
-    return err ? err : ckpt__events_open(&log->events, ckpt_run_path(run, CKPT_RUN_FOLDER), step);
+    /* The session begins with the step after: readers drop that one and later, and the point at `step` itself stays. */
+    return err ? err : ckpt__events_open(&log->events, ckpt_run_path(run, CKPT_RUN_FOLDER), step > 0 ? step + 1 : 0);
 }
 
 ag_err ckpt_log_open(ckpt_log **out, const ckpt_run *run, int64_t step)

@@ -775,7 +775,7 @@ static void every_session_writes_a_file_that_sorts_last(void **state)
         assert_true(next_record(&p, end, &e));
         assert_true(next_record(&p, end, &e));
         assert_int_equal(inside(inside(e, 7), 1).value, 1);
-        if (session) assert_int_equal(inside(e, 2).value, session * 10);
+        if (session) assert_int_equal(inside(e, 2).value, session * 10 + 1);
         free(bytes);
     }
     ckpt_run_close(run);
