@@ -31,7 +31,7 @@ ag_err data_h5_fail(ag_err err, const char *format, ...) __attribute__((format(p
 ag_err data_h5_open(hid_t *file, const char *path, ag_err bad);
 
 /* Creates or empties the file `temporary` (of data_publish), in the oldest format that holds the content; messages say
- * `path`. data_h5_finish closes it; and all that is open in it; file < 0 is fine.
+ * `path`. data_h5_finish closes it and all that is open in it; file < 0 is fine.
  * To the library all writes succeed, also on a full disk (or it would crash at exit); the first error is kept, and comes
  * out of data_h5_finish, of data_h5_write, and of data_h5_check, which long writers call now and then. */
 ag_err data_h5_create(hid_t *file, const char *temporary, const char *path);
