@@ -63,7 +63,7 @@ static ag_err decode_to_set(run *r, const codes_file *f, const char *out)
 {
     output o;
     int64_t *all = malloc((size_t)f->n * sizeof *all);
-    ag_err err = output_images_begin(&o, out, f->n, &r->build.image, "tessera decode");
+    ag_err err = output_images_begin(&o, out, f->n, &r->build.image);
     if (!err && !all) err = ag_fail(AG_ERR_MEMORY, "%s: no memory for %lld rows", out, (long long)f->n);
     if (!err) err = decode_all(r, f, &o, NULL);
     for (int64_t i = 0; !err && i < f->n; i++) all[i] = i;

@@ -33,7 +33,7 @@ static ag_err write_set(run *r, data_set *set, int64_t n, const int64_t *indices
     const int64_t batch = r->build.batch;
     uint8_t *pixels = malloc((size_t)(batch * images_values(&r->build.image)));
     output o;
-    ag_err err = output_images_begin(&o, path, n, &r->build.image, "tessera reconstruct");
+    ag_err err = output_images_begin(&o, path, n, &r->build.image);
     if (!err && !pixels) err = ag_fail(AG_ERR_MEMORY, "no memory for %lld images", (long long)batch);
     for (int64_t first = 0; !err && first < n; first += batch) {
         const int64_t some = n - first < batch ? n - first : batch;

@@ -1,5 +1,6 @@
 /* tessera: train image tokenizers. The commands are in command_NAME.c. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "autograd/cpu.h"
@@ -54,7 +55,7 @@ static int run_command(int argc, char **argv)
 int main(int argc, char **argv)
 {
     ag_cpu_setup(argv);
-    ag_cpu_set_threads(0);
+    if (!getenv("OMP_NUM_THREADS")) ag_cpu_set_threads(0); /* what the user set stays */
     signals_install();
     if (argc < 2) {
         print_help(stderr);

@@ -45,19 +45,29 @@ ag_err output_end(output *o, ag_err err)
     return err;
 }
 
-ag_err output_images_begin(output *o, const char *path, int64_t n, const image_shape *s, const char *source)
+/* Now, or the time that SOURCE_DATE_EPOCH gives, so that the same command can give the same bytes. */
+static void creation_time(char *out, size_t size)
+{
+    const char *fixed = getenv("SOURCE_DATE_EPOCH");
+    const time_t when = fixed ? (time_t)strtoll(fixed, NULL, 10) : time(NULL);
+    struct tm utc;
+    if (gmtime_r(&when, &utc))
+        strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    else
+        snprintf(out, size, "unknown");
+}
+
+ag_err output_images_begin(output *o, const char *path, int64_t n, const image_shape *s)
 {
     char created[32];
-    const time_t now = time(NULL);
-    struct tm utc;
     ag_err err = output_begin(o, path, "images", H5T_NATIVE_UINT8, 4, (int64_t[]){n, s->height, s->width, s->channels});
-    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    creation_time(created, sizeof created);
     if (!err) err = data_h5_set_string(o->file, path, "format", "tessera-images");
     if (!err) err = data_h5_set_int(o->file, path, "format_version", 1);
     if (!err) err = data_h5_set_string(o->file, path, "layout", "NHWC");
     if (!err) err = data_h5_set_string(o->file, path, "range", "0,255");
     if (!err) err = data_h5_set_string(o->file, path, "colorspace", "sRGB");
-    if (!err) err = data_h5_set_string(o->file, path, "source", source);
+    if (!err) err = data_h5_set_string(o->file, path, "source", "tessera reconstruction");
     if (!err) err = data_h5_set_string(o->file, path, "created", created);
     return err;
 }

@@ -26,7 +26,7 @@ ag_err output_rows(output *o, int64_t n, const void *rows);
 ag_err output_end(output *o, ag_err err);
 
 /* An image data set in the layout of `tessera pack`: u8 [n,H,W,C]. */
-ag_err output_images_begin(output *o, const char *path, int64_t n, const image_shape *s, const char *source);
+ag_err output_images_begin(output *o, const char *path, int64_t n, const image_shape *s);
 
 /* Copies the columns labels, split, captions and names of n rows of the HDF5 file `source`, and the attribute `classes`, as far
  * as they are there. */

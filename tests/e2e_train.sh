@@ -1,0 +1,99 @@
+#!/bin/sh
+# Train, stop, resume, evaluate, encode, decode, on a small built-in data set. Usage: e2e_train.sh TESSERA
+set -eu
+tessera=$1
+folder=$(mktemp -d "${TMPDIR:-/tmp}/tessera-e2e.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+expect() { # STATUS command...: the command must end with STATUS
+    want=$1; shift
+    got=0; "$@" >out.txt 2>err.txt || got=$?
+    [ "$got" = "$want" ] || { cat err.txt >&2; fail "$* ended with $got, not $want"; }
+}
+number() { sed -n "s/^[[:space:]]*\"$1\":[[:space:]]*\([0-9.e+-]*\).*/\1/p" "$2" | head -1; }
+
+small="hidden=8 residual=4 blocks=1 dim=4 codes=16 batch=16 log_every=5 eval_every=10 samples_every=10 flip=true restart=0.5
+       warmup=3"
+export SOURCE_DATE_EPOCH=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+set -- ; for option in $small; do set -- "$@" --set "$option"; done
+
+expect 0 "$tessera" synth scenes -n 100 --size 32 -o data.h5
+
+# twenty steps: the loss falls, the files appear
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o whole --steps 20 "$@"
+grep -q 'memory planned' err.txt || fail "planned memory is not printed"
+for file in run.json metrics.jsonl checkpoint.h5 best.h5 samples/recon-00000010.png samples/recon-00000020.png; do
+    [ -s "whole/$file" ] || fail "whole/$file is missing"
+done
+ls whole/events.out.tfevents.* >/dev/null
+[ "$(grep -c '"split":"train"' whole/metrics.jsonl)" = 4 ] || fail "not a line per log step"
+grep -q "$(printf '\r')" err.txt && fail "carriage return in what is no terminal"
+first=$(sed -n 's/.*"split":"train".*"loss":\([0-9.]*\).*/\1/p' whole/metrics.jsonl | head -1)
+last=$(sed -n 's/.*"split":"train".*"loss":\([0-9.]*\).*/\1/p' whole/metrics.jsonl | tail -1)
+awk "BEGIN { exit !($last < $first) }" || fail "loss $first -> $last does not fall"
+
+# the same seed gives the same bytes, another thread count too; another seed does not
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o threads --steps 20 --threads 3 "$@"
+expect 0 "$tessera" info whole --tensors
+expect 0 "$tessera" info whole --json; print=$(sed -n 's/.*"fingerprint":[[:space:]]*"\([0-9a-f]*\)".*/\1/p' out.txt)
+expect 0 "$tessera" info threads --json
+grep -q "$print" out.txt || fail "other weights on another number of threads"
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o seed --steps 20 --seed 1 "$@"
+expect 0 "$tessera" info seed --json
+grep -q "$print" out.txt && fail "the same weights for another seed"
+
+print=$(sed -n 's/.*"fingerprint":[[:space:]]*"\([0-9a-f]*\)".*/\1/p' out.txt)
+
+# stopped by a signal at whatever step, and resumed by the command that was printed: the bytes of a run that was not stopped
+for signal in INT:130 TERM:143; do
+    rm -rf stopped straight
+    "$tessera" train vqvae --preset tiny --data data.h5 -o stopped --steps 1000000 "$@" >out.txt 2>err.txt & pid=$!
+    while ! grep -q '"step":10,' stopped/metrics.jsonl 2>/dev/null; do sleep 0.02; done
+    kill -${signal%:*} $pid
+    got=0; wait $pid || got=$?
+    [ "$got" = "${signal#*:}" ] || { cat err.txt >&2; fail "SIG${signal%:*}: status $got"; }
+    step=$(sed -n 's/^stopped at step \([0-9]*\), saved.*/\1/p' err.txt)
+    grep -q 'train vqvae --data data.h5 -o stopped --resume' err.txt || fail "the resume command is not printed"
+    eval "$(grep -- '--resume' err.txt | tail -1) --steps $((step + 12))" >out.txt 2>&1 || { cat out.txt >&2; fail "resuming"; }
+    expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o straight --steps $((step + 12)) "$@"
+    cmp straight/checkpoint.h5 stopped/checkpoint.h5 || fail "resumed at step $step: other bytes than a run in one go"
+    grep -q '"event":"resume"' stopped/metrics.jsonl || fail "the resume is not in metrics.jsonl"
+done
+
+# kill -9: the checkpoint of before stays readable, and resuming gives the bytes of a run in one go
+"$tessera" train vqvae --preset tiny --data data.h5 -o killed --steps 1000000 --set save_every=10 "$@" 2>err.txt & pid=$!
+while ! grep -q '"step":25,' killed/metrics.jsonl 2>/dev/null; do sleep 0.02; done
+kill -9 $pid
+wait $pid 2>/dev/null || true
+expect 0 "$tessera" info killed --json
+step=$(number step out.txt)
+expect 0 "$tessera" train vqvae -o killed --resume --steps $((step + 8))
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o straight2 --steps $((step + 8)) --set save_every=10 "$@"
+cmp straight2/checkpoint.h5 killed/checkpoint.h5 || fail "resumed after kill -9: other bytes"
+
+# evaluation: one object, and the numbers of the text form
+expect 0 "$tessera" eval whole --data data.h5 --json
+[ "$(head -c 1 out.txt)" = "{" ] && [ "$(tail -c 2 out.txt | head -c 1)" = "}" ] || fail "eval --json is not one object"
+[ ! -s err.txt ] || fail "eval --json talks on stderr: $(cat err.txt)"
+[ "$(number images out.txt)" = 10 ] || fail "eval: $(number images out.txt) images, not the 10 of the validation split"
+for key in mse nmse psnr ssim bits_per_pixel codes used usage perplexity; do
+    [ -n "$(number $key out.txt)" ] || fail "eval --json lacks $key"
+done
+awk "BEGIN { exit !($(number bits_per_pixel out.txt) == 4 * 64 / 1024) }" || fail "bits per pixel"
+awk "BEGIN { exit !($(number nmse out.txt) < 1.5) }" || fail "nmse $(number nmse out.txt)"
+
+# encode + decode = reconstruct, bit for bit
+expect 0 "$tessera" reconstruct whole --data data.h5 -o grid.png
+[ "$(head -c 4 grid.png | tail -c 3)" = PNG ] || fail "grid.png is no PNG"
+expect 0 "$tessera" reconstruct whole --data data.h5 --split all -o direct.h5
+expect 0 "$tessera" encode whole --data data.h5 -o codes.h5
+expect 0 "$tessera" decode whole codes.h5 -o decoded.h5
+expect 0 "$tessera" decode whole codes.h5 -o pictures
+[ "$(ls pictures | wc -l)" = 100 ] || fail "decode: not 100 pictures"
+cmp direct.h5 decoded.h5 || fail "decode(encode) is not reconstruct"
+expect 0 "$tessera" info codes.h5 --json
+[ "$(number images out.txt)" = 100 ] || fail "codes.h5: not 100 images"
+
+echo "e2e_train: all good"
