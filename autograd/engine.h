@@ -31,8 +31,11 @@ typedef struct ag__rule {
     size_t (*scratch)(const ag_tensor *y); /* bytes of working memory; NULL: none */
     unsigned in_place;                     /* bit i: y may overwrite input i when their shapes are equal */
     bool view;                             /* y is the memory of its last input; run is NULL */
+    bool part;                             /* a further result of in[0], which computes it; run is NULL */
     bool effect;                           /* runs after all others; y has no value */
 } ag__rule;
+
+enum { AG__PARTS = 3 };
 
 struct ag_tensor {
     ag_graph *graph;
@@ -44,10 +47,11 @@ struct ag_tensor {
     int64_t numel;
     int inputs;
     ag_tensor **in;
-    void *attr;       /* the op's options, copied */
-    const char *name; /* leaf: its name; node: the scope it was made in */
-    int id;           /* position in build order */
-    bool of_gradient; /* made by ag_gradient */
+    ag_tensor *parts[AG__PARTS]; /* further results (ag__part); a part that nobody needs has no data when y runs */
+    void *attr;                  /* the op's options, copied */
+    const char *name;            /* leaf: its name; node: the scope it was made in */
+    int id;                      /* position in build order */
+    bool of_gradient;            /* made by ag_gradient */
     bool kept;
     void *data;
     void *scratch;
@@ -107,6 +111,12 @@ k_strided ag__strided(const ag_tensor *x, const ag_tensor *y);
 ag_err ag__check_type(const ag_tensor *x, ag_dtype dtype, const char *what);
 /* "[2,3,4]" in one of a few rotating buffers. */
 const char *ag__shape_text(const ag_tensor *t);
+
+/* A further result of y (statistics that its gradient op needs), computed by y's run into y->parts[i]->data, which is NULL
+ * when nobody reads the part. To be made right after y, in the op's building function. */
+ag_tensor *ag__part(ag_tensor *y, int i, ag_dtype dtype, int rank, const int64_t *shape);
+/* Memory of part i for y's run; NULL if it is not there or not needed. */
+static inline void *ag__part_data(const ag_tensor *y, int i) { return y->parts[i] ? y->parts[i]->data : NULL; }
 
 /* In a gradient rule: is the gradient for input i asked for? */
 bool ag__wants(const ag_tensor *y, int i);

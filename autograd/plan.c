@@ -3,7 +3,7 @@
  * 1. Live: effects, kept tensors, and what they read (through views).
  * 2. Order: live nodes as they were built, then the effects.
  * 3. Storage: a view has the storage of what it views; an op that allows it takes over the storage of an input whose last
- *    reader it is. Every other node owns storage that lives from its own position to that of its last reader.
+ *    reader it is. A part is written when the op it belongs to runs. Every other node owns storage that lives from its own position to that of its last reader.
  * 4. Offsets: storages by falling size, each at the lowest offset where nothing that lives at the same time lies. A
  *    node's scratch is a storage that lives at one position. */
 #include "engine.h"
@@ -54,6 +54,9 @@ static ag_err make_order(ag_graph *g)
     return AG_OK;
 }
 
+/* The first input that a node reads when it runs: a view only its last, a part none. */
+static int first_read(const ag_tensor *t) { return t->rule->part ? t->inputs : t->rule->view ? t->inputs - 1 : 0; }
+
 /* Last readers of storages; views pass theirs on to what they view. */
 static void find_lifetimes(ag_graph *g)
 {
@@ -64,7 +67,7 @@ static void find_lifetimes(ag_graph *g)
     }
     for (int i = 0; i < g->order_count; i++) {
         ag_tensor *t = g->order[i];
-        for (int j = t->rule->view ? t->inputs - 1 : 0; j < t->inputs; j++) t->in[j]->owner->last = i;
+        for (int j = first_read(t); j < t->inputs; j++) t->in[j]->owner->last = i;
     }
     for (int i = 0; i < g->count; i++)
         if (g->tensors[i]->kept) g->tensors[i]->owner->last = g->order_count;
@@ -87,7 +90,7 @@ static void overwrite(ag_graph *g)
     for (int i = 0; i < g->order_count; i++) {
         ag_tensor *t = g->order[i];
         if (t->rule->view) t->owner = t->in[t->inputs - 1]->owner;
-        if (t->rule->view || t->rule->effect) continue;
+        if (t->rule->view || t->rule->part || t->rule->effect) continue;
         for (int j = 0; j < t->inputs && t->owner == t; j++) {
             if (!can_overwrite(t, j)) continue;
             ag_tensor *o = t->in[j]->owner;
@@ -135,7 +138,8 @@ static int collect_spans(ag_graph *g, bool unshared, span *spans)
         if (t->rule->effect) continue;
         if (!t->rule->view) g->report.unshared_bytes += round_up((int64_t)ag_bytes(t), ALIGN);
         if (t->owner == t) {
-            spans[n++] = (span){i, t->last, round_up((int64_t)ag_bytes(t), ALIGN), 0, t, false};
+            const int from = t->rule->part ? t->in[0]->order : i;
+            spans[n++] = (span){from, t->last, round_up((int64_t)ag_bytes(t), ALIGN), 0, t, false};
             if (unshared) spans[n - 1].first = 0, spans[n - 1].last = g->order_count;
         }
     }
@@ -254,6 +258,8 @@ ag_err ag_graph_plan(ag_graph *g, const ag_plan_options *options)
         const ag_tensor *o = t->owner;
         if (!t->rule->effect) t->data = ag__is_leaf(o) ? o->data : (char *)g->arena + o->offset;
     }
+    for (int i = 0; i < g->count; i++)
+        if (!g->tensors[i]->live && !ag__is_leaf(g->tensors[i])) g->tensors[i]->data = NULL;
     g->planned = true;
     return AG_OK;
 }

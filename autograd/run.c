@@ -29,7 +29,7 @@ static ag_err run_nodes(ag_graph *g, uint64_t step, int count)
     g->step = step;
     for (int i = 0; i < count; i++) {
         ag_tensor *t = g->order[i];
-        if (t->rule->view) continue;
+        if (!t->rule->run) continue;
         const double start = g->profile ? now() : 0;
         t->rule->run(t);
         if (g->profile) t->seconds += now() - start;

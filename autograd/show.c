@@ -6,7 +6,7 @@
 
 double ag__flops(const ag_tensor *y)
 {
-    if (y->rule->view || ag__is_leaf(y)) return 0;
+    if (!y->rule->run) return 0;
     return y->rule->flops ? y->rule->flops(y) : (double)y->numel;
 }
 
@@ -101,7 +101,7 @@ static void print_table(const ag_graph *g, int depth, double total, FILE *to)
         if (j == n) strcpy(lines[n++].key, key);
         lines[j].seconds += t->seconds;
         lines[j].flops += ag__flops(t);
-        lines[j].bytes += t->rule->view ? 0 : moved_bytes(t);
+        lines[j].bytes += t->rule->run ? moved_bytes(t) : 0;
         lines[j].nodes++;
     }
     qsort(lines, (size_t)n, sizeof *lines, by_seconds);
