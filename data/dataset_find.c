@@ -132,13 +132,26 @@ static bool is_byte_row(hid_t dataset)
     return rank == 1 && !strcmp(type, "u8");
 }
 
+/* No dataset of that name, or one that this library does not understand. */
+static ag_err cannot_open(const data_set *set, const char *key)
+{
+    if (!data_h5_has(set->file, key)) return nothing_found(set, key);
+    const hid_t object = H5Oopen(set->file, key, H5P_DEFAULT);
+    if (object < 0)
+        return data_h5_fail(AG_ERR_DATA,
+                            "%s: cannot open dataset '%s'; it is damaged, or written by a newer HDF5 library",
+                            set->path, key);
+    H5Oclose(object);
+    return ag_fail(AG_ERR_DATA, "%s: '%s' is a group, not a dataset; name the dataset in it", set->path, key);
+}
+
 static ag_err wrong_dataset(data_set *set, const char *key)
 {
     int rank;
     int64_t dims[32];
     char sizes[200], type[16];
     const hid_t dataset = open_dataset(set->file, key);
-    if (dataset < 0) return nothing_found(set, key);
+    if (dataset < 0) return cannot_open(set, key);
     ag_err err = data_h5_sizes(dataset, set->path, key, AG_ERR_DATA, 32, &rank, dims);
     if (!err) {
         data_h5_sizes_text(sizes, sizeof sizes, rank, dims);

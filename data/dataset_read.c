@@ -183,9 +183,14 @@ static void bytes_to_bytes(const data_set *set, const uint8_t *in, uint8_t *out)
 static void bytes_to_real(const data_set *set, const uint8_t *in, float *out)
 {
     const int64_t channels = set->info.channels, pixels = set->values / channels;
-    const int64_t step_c = set->planar ? pixels : 1, step_p = set->planar ? 1 : channels;
-    for (int64_t p = 0; p < pixels; p++)
-        for (int64_t c = 0; c < channels; c++) out[p * channels + c] = (float)in[c * step_c + p * step_p] / 255.0f;
+    float real[256];
+    for (int i = 0; i < 256; i++) real[i] = (float)i / 255.0f;
+    if (!set->planar) {
+        for (int64_t i = 0; i < set->values; i++) out[i] = real[in[i]];
+        return;
+    }
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t p = 0; p < pixels; p++) out[p * channels + c] = real[in[c * pixels + p]];
 }
 
 /* Stored floats to [0,1] or to bytes. Returns false if one is not finite. */

@@ -592,6 +592,10 @@ static void a_file_without_images_says_what_it_holds(void **state)
     finish(file);
     assert_refused(NULL, AG_ERR_DATA, "dataset 'images' is text [23]");
     file = create();
+    H5Gclose(H5Gcreate2(file, "images", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    finish(file);
+    assert_refused(NULL, AG_ERR_DATA, "'images' is a group");
+    file = create();
     put(file, "codes", H5T_NATIVE_UINT16, 2, two, pixels);
     assert_int_equal(data_h5_set_string(file, path, "format", "tessera-codes"), AG_OK);
     finish(file);

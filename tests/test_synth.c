@@ -8,9 +8,11 @@
 #include <dirent.h>
 #include <math.h>
 #include <omp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "data/dataset.h"
@@ -237,6 +239,30 @@ static void wrong_options_are_refused_and_nothing_is_written(void **state)
     assert_says("no/such/a.h5");
 }
 
+static void a_disk_that_fills_leaves_the_old_file(void **state)
+{
+    (void)state;
+    struct stat before, after;
+    struct rlimit limit;
+    const data_synth_options small = {.count = 10, .height = 16}, large = {.count = 900, .height = 16};
+    assert_int_equal(data_synth(path, "scenes", &small), AG_OK);
+    assert_int_equal(stat(path, &before), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){100000, limit.rlim_max}), 0);
+    const ag_err err = data_synth(path, "scenes", &large);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(err, AG_ERR_IO);
+    assert_says("a.h5: file larger than the limit");
+    assert_int_equal(stat(path, &after), 0);
+    assert_true(before.st_ino == after.st_ino && before.st_size == after.st_size);
+    int entries = 0;
+    DIR *dir = opendir(folder);
+    for (const struct dirent *e; (e = readdir(dir));) entries += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+    closedir(dir);
+    assert_int_equal(entries, 1);
+}
+
 static void note_progress(void *data, int64_t done, int64_t total)
 {
     int64_t *seen = data;
@@ -282,6 +308,7 @@ int main(void)
         TEST(captions_are_whole_and_mostly_different),
         TEST(scenes_are_varied),
         TEST(wrong_options_are_refused_and_nothing_is_written),
+        TEST(a_disk_that_fills_leaves_the_old_file),
         TEST(progress_is_told_up_to_the_end),
         TEST(kinds_are_listed),
     };
