@@ -157,21 +157,20 @@ static int count_size(size_count *sizes, int n, const data__picture_facts *f)
 ag_err data__pack_sizes_differ(const data__pack_list *list)
 {
     size_count sizes[SIZES_KEPT];
-    int n = 0, smallest = INT32_MAX;
+    int n = 0, example = 256;
     const int64_t step = list->count / SIZES_LOOKED_AT + 1;
     for (int64_t i = 0; i < list->count; i += step) {
         data__picture_facts facts;
         if (learn(&facts, list, i, false)) continue;
         n = count_size(sizes, n, &facts);
-        if (facts.height < smallest) smallest = facts.height;
-        if (facts.width < smallest) smallest = facts.width;
     }
     qsort(sizes, (size_t)n, sizeof *sizes, most_first);
+    while (n && example > 8 && (example > sizes[0].height || example > sizes[0].width)) example /= 2;
     char text[SIZES_SHOWN * 48] = "";
     size_t used = 0;
     for (int k = 0; k < n && k < SIZES_SHOWN; k++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%dx%d (%lld)", k ? ", " : "", sizes[k].width,
                                  sizes[k].height, (long long)sizes[k].count);
     return ag_fail(AG_ERR_USAGE, "the pictures have different sizes: %s%s; give one with --size, for example --size %d",
-                   text, n > SIZES_SHOWN ? ", ..." : "", smallest < 256 ? smallest : 256);
+                   text, n > SIZES_SHOWN ? ", ..." : "", example);
 }
