@@ -123,6 +123,11 @@ bool ag__wants(const ag_tensor *y, int i);
 /* dx for a broadcast input: d summed to the shape of x. */
 ag_tensor *ag__unbroadcast(ag_tensor *d, const ag_tensor *x);
 
+/* Gradient rule of a fused gradient op y from its composed form: `compose` builds y's value from `in` (stand-ins for y's inputs)
+ * with ops that can be differentiated, and the gradients of that form are y's. */
+void ag__gradient_of_composed(ag_tensor *y, ag_tensor *dy, ag_tensor **dx,
+                              ag_tensor *(*compose)(const ag_tensor *y, ag_tensor *const *in));
+
 bool ag__is_leaf(const ag_tensor *t);
 void *ag__alloc(ag_graph *g,
                 size_t size); /* zeroed, lives as long as the graph; NULL and sticky error if out of memory */

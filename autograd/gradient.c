@@ -1,6 +1,7 @@
 /* Reverse mode: walks the graph backwards from a scalar and lets each op's rule append the ops of its gradient. */
 #include "engine.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 bool ag__wants(const ag_tensor *y, int i) { return y->graph->wanted[y->in[i]->id]; }
@@ -47,7 +48,8 @@ void ag_gradient(ag_tensor *loss, int n, ag_tensor *const *wrt, ag_tensor **out)
     ag_graph *g = loss->graph;
     const int count = g->count;
     const char *scope = g->scope;
-    const bool nested = g->building_gradient;
+    const bool nested = g->building_gradient; /* a rule may differentiate the composed form of its op */
+    const bool *outer = g->wanted;
     bool *wanted = calloc((size_t)count, sizeof *wanted);
     ag_tensor **grads = calloc((size_t)count, sizeof *grads);
     if (!wanted || !grads) {
@@ -78,9 +80,26 @@ void ag_gradient(ag_tensor *loss, int n, ag_tensor *const *wrt, ag_tensor **out)
         if (!out[i]) out[i] = ag_constant(g, 0, wrt[i]->rank, wrt[i]->shape);
     }
 out:
-    g->wanted = NULL;
+    g->wanted = outer;
     g->building_gradient = nested;
     g->scope = scope;
     free(wanted);
     free(grads);
+}
+
+void ag__gradient_of_composed(ag_tensor *y, ag_tensor *dy, ag_tensor **dx,
+                              ag_tensor *(*compose)(const ag_tensor *y, ag_tensor *const *in))
+{
+    enum { MOST = 8 };
+    ag_tensor *in[MOST], *wrt[MOST], *d[MOST];
+    int at[MOST], n = 0;
+    assert(y->inputs <= MOST);
+    for (int i = 0; i < y->inputs; i++) {
+        in[i] = y->in[i];
+        if (!ag__wants(y, i)) continue;
+        wrt[n] = in[i] = ag_reshape(in[i], in[i]->rank, in[i]->shape); /* the walk ends at these views */
+        at[n++] = i;
+    }
+    ag_gradient(ag_sum(ag_mul(compose(y, in), dy)), n, wrt, d);
+    for (int i = 0; i < n; i++) dx[at[i]] = d[i];
 }

@@ -63,6 +63,7 @@ static ag_err check_options(const conv *c)
 {
     for (int i = 0; i < 4; i++)
         if (c->o.pad[i] < 0) return ag_fail(AG_ERR_SHAPE, "negative padding");
+    if (c->o.activation > AG_RELU) return ag_fail(AG_ERR_SHAPE, "a convolution fuses ReLU or nothing");
     if (c->o.stride < 1) return ag_fail(AG_ERR_SHAPE, "stride %d", c->o.stride);
     return c->kh < 1 || c->kw < 1 ? ag_fail(AG_ERR_SHAPE, "kernel %d x %d", c->kh, c->kw) : AG_OK;
 }

@@ -61,7 +61,8 @@ ag_tensor *ag_mse(ag_tensor *a, ag_tensor *b);
 /* a [M,K] (or [K,M] if ta), b [K,N] (or [N,K] if tb) -> [M,N]. */
 ag_tensor *ag_matmul(ag_tensor *a, ag_tensor *b, bool ta, bool tb);
 
-typedef enum ag_activation { AG_LINEAR, AG_RELU } ag_activation;
+/* Fused activations; SiLU: x / (1 + exp(-x)) (norms only: products fuse ReLU). */
+typedef enum ag_activation { AG_LINEAR, AG_RELU, AG_SILU } ag_activation;
 
 typedef struct ag_conv2d_options {
     int stride; /* 0 means 1; both axes                                            */
