@@ -166,6 +166,9 @@ static ag_err wrong_dataset(data_set *set, const char *key)
 static ag_err choose_images(data_set *set, const char *key)
 {
     const int names = (int)(sizeof image_names / sizeof *image_names);
+    if (key && strlen(key) >= sizeof set->name)
+        return ag_fail(AG_ERR_USAGE, "%s: the name of the dataset is longer than %zu bytes", set->path,
+                       sizeof set->name - 1);
     if (key)
         return take_images(set, key, is_numeric_images, IMAGES_RAW) ||
                        take_images(set, key, is_variable_images, IMAGES_VARIABLE)

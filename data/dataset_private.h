@@ -19,7 +19,7 @@ typedef struct data_place {
 
 struct data_set {
     char *path;
-    char name[64]; /* of the image dataset, for messages */
+    char name[256]; /* of the image dataset */
     hid_t file, images, captions;
     images_kind kind;
     int rank;
