@@ -370,6 +370,41 @@ static void links_to_other_files_are_refused(void **state)
     assert_refused(in_folder("l.h5"), 0, NULL, "weights: not a tensor");
 }
 
+/* Makes `name` of another type and layout: what a checkpoint of other software might hold. */
+static void replace_dataset(const char *path, const char *name, hid_t type, int rank, const hsize_t *dims, bool chunked)
+{
+    const hid_t file = reopen(path), space = H5Screate_simple(rank, dims, NULL), how = H5Pcreate(H5P_DATASET_CREATE);
+    if (chunked) H5Pset_chunk(how, rank, dims);
+    assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+    const hid_t d = H5Dcreate2(file, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
+    assert_true(d >= 0);
+    H5Dclose(d), H5Pclose(how), H5Sclose(space), H5Fclose(file);
+}
+
+static void other_types_and_layouts_are_refused(void **state)
+{
+    model a;
+    char sum[65], *json;
+    ckpt_listing l;
+    (void)state;
+    model_make(&a, 3);
+    const char *path = in_folder("t.h5");
+    assert_int_equal(ckpt_save(path, N, a.items, NULL), AG_OK);
+    replace_dataset(path, "buffers/quantizer.codes", H5T_STD_I64LE, 1, (const hsize_t[]){17}, false);
+    assert_refused(path, N, a.items, "buffers/quantizer.codes: neither");
+    assert_int_equal(ckpt_list(path, &l), AG_ERR_CHECKPOINT);
+    replace_dataset(path, "buffers/quantizer.codes", H5T_STD_I32BE, 1, (const hsize_t[]){17}, false);
+    assert_refused(path, N, a.items, "buffers/quantizer.codes: neither");
+    replace_dataset(path, "buffers/quantizer.codes", H5T_STD_I32LE, 7, (const hsize_t[]){1, 1, 1, 1, 1, 1, 17}, false);
+    assert_refused(path, N, a.items, "buffers/quantizer.codes: its shape");
+    replace_dataset(path, "buffers/quantizer.codes", H5T_STD_I32LE, 1, (const hsize_t[]){17}, true);
+    assert_int_equal(ckpt_fingerprint(path, sum), AG_ERR_CHECKPOINT);
+    assert_string_equal(sum, "");
+    replace_dataset(path, "state", H5T_STD_U8LE, 1, (const hsize_t[]){2}, true);
+    assert_int_equal(ckpt_read_state(path, &json), AG_ERR_CHECKPOINT);
+    assert_null(json);
+}
+
 /* A state of 2^40 bytes that the file does not have. */
 static void a_size_that_the_file_does_not_hold_is_not_believed(void **state)
 {
@@ -511,6 +546,7 @@ int main(void)
         cmocka_unit_test(a_value_changed_by_hand_fails_its_checksum),
         cmocka_unit_test(a_tensor_without_checksum_is_refused),
         cmocka_unit_test(links_to_other_files_are_refused),
+        cmocka_unit_test(other_types_and_layouts_are_refused),
         cmocka_unit_test(a_size_that_the_file_does_not_hold_is_not_believed),
         cmocka_unit_test(bad_names_are_not_saved),
         cmocka_unit_test(a_folder_that_is_not_there_is_an_io_error),

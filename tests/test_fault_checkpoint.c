@@ -221,57 +221,72 @@ static void misplaced_blocks_are_found(void **unused)
 
 /* ---- death ---------------------------------------------------------------------------------------------------------- */
 
-static void save_forever(int version)
+/* Tells of every finished save through the pipe. */
+static void save_forever(int version, int tell)
 {
     for (;;)
-        if (model_save(version++)) _exit(1);
+        if (model_save(version++) || write(tell, "x", 1) != 1) _exit(1);
+}
+
+static pid_t start_saving(int version, int *told)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) save_forever(version, ends[1]);
+    close(ends[1]);
+    *told = ends[0];
+    return child;
+}
+
+static void kill_and_wait(pid_t child, int told)
+{
+    int status;
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    close(told);
 }
 
 static void pause_ns(long ns) { nanosleep(&(struct timespec){0, ns}, NULL); }
 
+/* Every child finishes one save and is killed somewhere in a later one. */
 static void killed_while_saving_the_file_is_always_whole(void **unused)
 {
-    int last = 1, changed = 0;
+    int last = 1, told;
+    char byte;
     (void)unused;
     model_make(LONGEST);
     assert_int_equal(model_save(last), AG_OK);
-    for (int i = 0; i < 60; i++) {
-        int status;
-        const pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) save_forever(last + 1);
-        pause_ns(2000000 + 500000L * (i % 37));
-        kill(child, SIGKILL);
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFSIGNALED(status));
+    for (int i = 0; i < 40; i++) {
+        const pid_t child = start_saving(last + 1, &told);
+        assert_int_equal(read(told, &byte, 1), 1);
+        pause_ns(100000L * (i % 37));
+        kill_and_wait(child, told);
         const int version = model_load();
-        assert_true(version >= last);
-        changed += version > last;
+        assert_true(version > last);
         last = version;
     }
-    assert_true(changed > 5);
     data_publish_clean(folder);
     assert_int_equal(files_in_folder(), 1);
 }
 
 static void read_while_saving_the_file_is_always_whole(void **unused)
 {
-    int last = 1, status;
+    int last = 1, told;
     (void)unused;
     model_make(LONGEST);
     assert_int_equal(model_save(last), AG_OK);
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) save_forever(last + 1);
-    for (int i = 0; i < 200; i++) {
+    const pid_t child = start_saving(last + 1, &told);
+    for (int i = 0; i < 60; i++) {
         model_set(-7);
         assert_int_equal(ckpt_load(path, N, items), AG_OK);
         for (int k = 0; k < N; k++) assert_true(elements(k) == 0 || values[k][0] == values[1][0]);
         assert_true((int)values[1][0] >= last);
         last = (int)values[1][0];
     }
-    kill(child, SIGKILL);
-    assert_int_equal(waitpid(child, &status, 0), child);
+    kill_and_wait(child, told);
     data_publish_clean(folder);
 }
 

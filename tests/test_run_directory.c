@@ -267,6 +267,10 @@ static void no_run_is_a_missing_checkpoint(void **state)
     append(in_run("run.json"), "{");
     assert_int_equal(ckpt_run_open(&run, run_folder), AG_ERR_CHECKPOINT);
     assert_null(run);
+    assert_int_equal(unlink(in_run("run.json")), 0);
+    append(in_run("run.json"), "[]");
+    assert_int_equal(ckpt_run_open(&run, run_folder), AG_ERR_CHECKPOINT);
+    assert_non_null(strstr(ag_error_message(), "object"));
 }
 
 static void a_file_in_the_way_is_named(void **state)
@@ -460,6 +464,8 @@ static void float_values_come_back_exactly(void **state)
     const ckpt_series *loss = ckpt_history_find(h, "train", "loss");
     const ckpt_series *odd = ckpt_history_find(h, "train", "codebook/perplexity");
     assert_int_equal(ckpt_history_count(h), 3); /* and time */
+    assert_string_equal(ckpt_history_at(h, 0)->name, "time");
+    assert_string_equal(ckpt_history_at(h, 0)->split, "train");
     assert_int_equal(loss->n, 200);
     assert_int_equal(odd->n, 200);
     for (int i = 0; i < 200; i++) {
