@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "chart.h"
 #include "command.h"
 #include "evaluate.h"
 #include "model.h"
@@ -39,7 +40,13 @@ static ag_err print_result(const evaluation *e, const model *m, const char *data
     return fflush(stdout) ? ag_fail(AG_ERR_IO, "standard output: the result could not be written: %m") : AG_OK;
 }
 
-static ag_err run_eval(const char *name, const char *data, const char *split_name, int64_t images, bool json)
+typedef struct arguments {
+    const char *data, *split, *usage;
+    int64_t images;
+    bool json;
+} arguments;
+
+static ag_err run_eval(const char *name, const arguments *a)
 {
     model *m = NULL;
     data_set *set = NULL;
@@ -49,14 +56,18 @@ static ag_err run_eval(const char *name, const char *data, const char *split_nam
     const int64_t *indices;
     int64_t n;
     ag_err err = model_open(&m, name);
-    if (err || (err = data_set_open(&set, data, NULL))) goto out;
-    if ((err = images_split(set, split_name, &split, &indices, &n))) goto out;
+    if (err || (err = data_set_open(&set, a->data, NULL))) goto out;
+    if ((err = images_split(set, a->split, &split, &indices, &n))) goto out;
     const image_shape shape = images_shape(set);
     if ((err = model_run(&r, m, RUN_RECONSTRUCT, &shape))) goto out;
-    if (images && images < n) n = images;
+    if (a->images && a->images < n) n = a->images;
     if ((err = evaluate(&e, r, set, n, indices, m->variance, "evaluating"))) goto out;
     terminal_end_live();
-    err = print_result(&e, m, data, images_split_name(split), json);
+    if (a->usage && !e.n_codebooks)
+        err = ag_fail(AG_ERR_USAGE, "--usage: the model of %s has no codebook", m->path);
+    else if (a->usage)
+        err = chart_usage_png(a->usage, e.codebooks[0].codes, e.codebooks[0].counts);
+    if (!err) err = print_result(&e, m, a->data, images_split_name(split), a->json);
 out:
     evaluation_free(&e);
     run_free(r);
@@ -67,21 +78,21 @@ out:
 
 int command_eval(const command *c, int argc, char **argv)
 {
-    const char *data = NULL, *split = NULL;
-    int64_t images = 0;
-    bool json = false, done;
+    arguments a = {0};
     const command_flag flags[] = {
-        {"data", 'd', FLAG_TEXT, &data, "DATA.h5", "the images", 0, 0},
-        {"split", 0, FLAG_TEXT, &split, "NAME",
+        {"data", 'd', FLAG_TEXT, &a.data, "DATA.h5", "the images", 0, 0},
+        {"split", 0, FLAG_TEXT, &a.split, "NAME",
          "train, validation, test or all (default: test, else validation, else train)", 0, 0},
-        {"images", 'n', FLAG_INT, &images, "N", "only the first N (default: all)", 1, INT64_C(1000000000000)},
-        {"json", 0, FLAG_ON, &json, NULL, "print one JSON object and nothing else", 0, 0},
+        {"images", 'n', FLAG_INT, &a.images, "N", "only the first N (default: all)", 1, INT64_C(1000000000000)},
+        {"json", 0, FLAG_ON, &a.json, NULL, "print one JSON object and nothing else", 0, 0},
+        {"usage", 0, FLAG_TEXT, &a.usage, "FILE.png", "draw how often each code is used, most used first", 0, 0},
         {0},
     };
     char **words;
     int n;
+    bool done;
     ag_err err = command_parse(c, flags, argc, argv, &words, &n, &done);
     if (err || done) return command_end(err);
-    if ((err = command_words(c, n, 1)) || (err = command_need(c, data, "--data DATA.h5"))) return command_end(err);
-    return command_end(run_eval(words[0], data, split, images, json));
+    if ((err = command_words(c, n, 1)) || (err = command_need(c, a.data, "--data DATA.h5"))) return command_end(err);
+    return command_end(run_eval(words[0], &a));
 }

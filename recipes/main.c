@@ -11,6 +11,7 @@
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 const command commands[] = {
+    {"demo", "[-o FOLDER]", "the whole path on built-in pictures, in about two minutes", command_demo, NULL},
     {"pack", "SOURCE... -o DATA.h5 [--size N|WxH] [--channels 1|3]",
      "make a data set from folders or tar files of pictures", command_pack, NULL},
     {"synth", "[KIND -o DATA.h5]", "make a data set of built-in pictures; without arguments: list the kinds",
@@ -24,6 +25,8 @@ const command commands[] = {
     {"decode", "RUN CODES.h5 -o FOLDER|DATA.h5", "codes to images", command_decode, NULL},
     {"reconstruct", "RUN --data DATA.h5 -o GRID.png|DATA.h5", "images beside their reconstructions",
      command_reconstruct, NULL},
+    {"report", "RUN [--data DATA.h5]", "write RUN/report.html: figures, curves, codebook use, samples", command_report,
+     NULL},
     {"info", "FILE|RUN [--json]", "what a file or run holds", command_info, NULL},
     {"recipes", "[NAME]", "models that can be trained, and their options", command_recipes, NULL},
     {0},

@@ -69,11 +69,12 @@ static ag_err loop(trainer *t, int *signal)
 
 ag_err train(const train_config *c, int *signal)
 {
-    trainer t = {.config = c, .o = c->options, .best = INFINITY, .best_step = -1, .eval_step = -1, .saved_step = -1};
+    trainer t = {.config = c, .o = c->options, .best = INFINITY, .best_step = -1, .saved_step = -1};
     *signal = 0;
     ag_err err = train_open(&t);
     if (!err) err = loop(&t, signal);
     terminal_end_live();
+    if (!err && !*signal) err = train_report(&t);
     train_close(&t);
     return err;
 }

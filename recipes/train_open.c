@@ -196,5 +196,6 @@ void train_close(trainer *t)
     nn_params_free(t->params);
     data_set_close(t->set);
     data_set_close(t->eval_set);
+    evaluation_free(&t->last);
     free(t->counts);
 }

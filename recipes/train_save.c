@@ -10,6 +10,7 @@
 #include "checkpoints/json.h"
 #include "data/picture.h"
 #include "grids.h"
+#include "report.h"
 #include "signals.h"
 #include "terminal.h"
 #include "trainer.h"
@@ -248,21 +249,26 @@ void train_resume_command(const trainer *t, char *out, size_t size)
 
 ag_err train_evaluate(trainer *t)
 {
-    evaluation e;
-    t->eval_step = t->step;
-    ag_err err = evaluate(&e, t->eval, t->eval_set, t->eval_count, t->eval_indices, t->variance, "evaluating");
-    if (err && signals_received())
-        err = AG_OK; /* the loop saves and stops; the figures of a part say nothing */
-    else if (!err) {
-        err = train_log_evaluation(t, &e);
-        if (!err && e.nmse < t->best) {
-            t->best = e.nmse;
-            t->best_step = t->step;
-            err = save_as(t, CKPT_RUN_BEST);
-        }
+    evaluation_free(&t->last);
+    ag_err err = evaluate(&t->last, t->eval, t->eval_set, t->eval_count, t->eval_indices, t->variance, "evaluating");
+    if (err && signals_received()) { /* the loop saves and stops; the figures of a part say nothing */
+        evaluation_free(&t->last);
+        t->last = (evaluation){0};
+        return AG_OK;
     }
-    evaluation_free(&e);
-    return err;
+    if (!err) err = train_log_evaluation(t, &t->last);
+    if (err || !(t->last.nmse < t->best)) return err;
+    t->best = t->last.nmse;
+    t->best_step = t->step;
+    return save_as(t, CKPT_RUN_BEST);
+}
+
+ag_err train_report(trainer *t)
+{
+    char on[128];
+    snprintf(on, sizeof on, "split %s: %lld images, during training", images_split_name(t->eval_split),
+             (long long)t->last.images);
+    return report_write(t->config->out, t->last.images ? &t->last : NULL, on);
 }
 
 ag_err train_samples(trainer *t)

@@ -46,7 +46,8 @@ typedef struct trainer {
 
     int64_t step, first_step;
     double best; /* nmse of best.h5; infinite before the first evaluation */
-    int64_t best_step, eval_step, saved_step;
+    int64_t best_step, saved_step;
+    evaluation last;        /* the latest; images 0: none yet */
     double began, saved_at; /* clock */
     double images_per_s;    /* of the last line */
     train_window window;
@@ -80,6 +81,7 @@ ag_err train_load_state(trainer *t, int64_t *position);
 ag_err train_load_weights(trainer *t);
 ag_err train_evaluate(trainer *t);
 ag_err train_samples(trainer *t);
+ag_err train_report(trainer *t);
 ag_err train_diverged(trainer *t); /* AG_ERR_DIVERGED with the name of a tensor that is not finite */
 /* "tessera train vqvae --data D -o RUN --resume" with quoting for a shell. */
 void train_resume_command(const trainer *t, char *out, size_t size);
