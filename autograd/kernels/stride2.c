@@ -1,0 +1,484 @@
+/* 4x4 convolutions of step 2 by minimal filtering. Split by parity, the pixels of x form four phases of half the size,
+ *
+ *   X[ry,rx][i,j] = x[2i + ry - top, 2j + rx - left]        W[ry,rx][u,v] = w[2u + ry, 2v + rx]
+ *
+ * and each of the three products is one of 2x2 taps and step 1 over them (Toom-Cook, as in winograd.c):
+ *
+ *   forward   y = sum over phases of X * W                   F(4x4, 2x2): 25 products for 16 results of 4 taps
+ *   input     X[r][i,j] = sum over u, v of y[i-u, j-v] W[r][u,v]^T: four results from one source, F(3x3, 2x2): 16 for 9
+ *   weight    the transpose of forward in W
+ *
+ * Source channels of `forward` and result channels of `input` are the four phases side by side: 4a of them. Per frequency each is a
+ * matrix product over tiles, done block by block as in winograd.c and winograd_weight.c. */
+#include "stride2.h"
+
+#include <omp.h>
+
+enum { PHASES = 4, LARGE = 4, SMALL = 3, MOST = 5, BLOCK_BYTES = 640 << 10, WEIGHT_BYTES = 8 << 20 };
+
+bool K(stride2_fits)(const k_conv *c)
+{
+    const bool kind = c->kh == 4 && c->kw == 4 && c->stride == 2 && c->dilation <= 1 && c->groups <= 1;
+    return kind && c->a % 16 == 0 && c->b % 16 == 0 && c->ho >= LARGE && c->wo >= LARGE && c->n * c->ho * c->wo >= 1024;
+}
+
+/* ---- one-dimensional transforms -------------------------------------------------------------------------------------- */
+
+/* A function from a few vectors to a few vectors. */
+typedef void side(const kv *x, kv *y);
+
+/* F(4,2), points 0, 1, -1, 2, inf: B^T x, 5 -> 5 */
+K_INLINE void source4(const kv *x, kv *y)
+{
+    y[0] = (x[0] - x[2]) * 2 + x[3] - x[1];
+    y[1] = x[3] - x[2] - x[1] * 2;
+    y[2] = x[3] - x[2] * 3 + x[1] * 2;
+    y[3] = x[3] - x[1];
+    y[4] = (x[1] - x[3]) * 2 + x[4] - x[2];
+}
+
+/* G x, 2 -> 5 */
+K_INLINE void weight4(const kv *x, kv *y)
+{
+    const real half = (real)0.5, sixth = (real)(1.0 / 6);
+    y[0] = x[0] * half;
+    y[1] = (x[0] + x[1]) * -half;
+    y[2] = (x[1] - x[0]) * sixth;
+    y[3] = (x[0] + x[1] * 2) * sixth;
+    y[4] = x[1];
+}
+
+/* G^T x, 5 -> 2 */
+K_INLINE void weight4_back(const kv *x, kv *y)
+{
+    const real half = (real)0.5, sixth = (real)(1.0 / 6);
+    y[0] = (x[0] - x[1]) * half + (x[3] - x[2]) * sixth;
+    y[1] = x[1] * -half + (x[2] + x[3] * 2) * sixth + x[4];
+}
+
+/* A^T x, 5 -> 4 */
+K_INLINE void result4(const kv *x, kv *y)
+{
+    const kv sum = x[1] + x[2], difference = x[1] - x[2];
+    y[0] = x[0] + sum + x[3];
+    y[1] = difference + x[3] * 2;
+    y[2] = sum + x[3] * 4;
+    y[3] = difference + x[3] * 8 + x[4];
+}
+
+/* A x, 4 -> 5 */
+K_INLINE void gradient4(const kv *x, kv *y)
+{
+    y[0] = x[0];
+    y[1] = x[0] + x[1] + x[2] + x[3];
+    y[2] = x[0] - x[1] + x[2] - x[3];
+    y[3] = x[0] + x[1] * 2 + x[2] * 4 + x[3] * 8;
+    y[4] = x[3];
+}
+
+/* F(3,2), points 0, 1, -1, inf: B^T x, 4 -> 4; G x, 2 -> 4; A^T x, 4 -> 3 */
+K_INLINE void source3(const kv *x, kv *y)
+{
+    y[0] = x[2] - x[0];
+    y[1] = x[1] + x[2];
+    y[2] = x[2] - x[1];
+    y[3] = x[3] - x[1];
+}
+
+K_INLINE void weight3(const kv *x, kv *y)
+{
+    y[0] = -x[0];
+    y[1] = (x[0] + x[1]) * (real)0.5;
+    y[2] = (x[0] - x[1]) * (real)0.5;
+    y[3] = x[1];
+}
+
+K_INLINE void result3(const kv *x, kv *y)
+{
+    y[0] = x[0] + x[1] + x[2];
+    y[1] = x[1] - x[2];
+    y[2] = x[1] + x[2] + x[3];
+}
+
+/* The transform of both axes: from [in][in] to [out][out]. */
+K_INLINE void both_axes(side *f, const int in, const int out, kv x[MOST][MOST], kv y[MOST][MOST])
+{
+    kv half[MOST][MOST], line[MOST], done[MOST];
+#pragma GCC unroll 5
+    for (int j = 0; j < in; j++) {
+#pragma GCC unroll 5
+        for (int i = 0; i < in; i++) line[i] = x[i][j];
+        f(line, done);
+#pragma GCC unroll 5
+        for (int i = 0; i < out; i++) half[i][j] = done[i];
+    }
+#pragma GCC unroll 5
+    for (int i = 0; i < out; i++) f(half[i], y[i]);
+}
+
+/* y[f] = to[f * step], f = i * n + j */
+K_INLINE void store_frequencies(const int n, kv y[MOST][MOST], int64_t step, real *to)
+{
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) k_store(to + (i * n + j) * step, y[i][j]);
+}
+
+K_INLINE void load_frequencies(const int n, const real *from, int64_t step, kv x[MOST][MOST])
+{
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) x[i][j] = k_load(from + (i * n + j) * step);
+}
+
+/* ---- tiles ------------------------------------------------------------------------------------------------------------- */
+
+/* The images' tiles, and the memory of one product. */
+typedef struct plan {
+    int tile, frequencies;
+    int64_t down, across, tiles; /* of an image, in a row, in all */
+    int64_t block;               /* tiles at a time */
+    int64_t rows, columns;       /* channels of the source and of the result */
+    int64_t v_step, m_step;      /* reals from frequency to frequency */
+    size_t u_bytes, v_bytes, m_bytes;
+} plan;
+
+static plan grid(const k_conv *c, int tile, int64_t h, int64_t w)
+{
+    plan p = {
+        .tile = tile, .frequencies = (tile + 1) * (tile + 1), .down = k_blocks(h, tile), .across = k_blocks(w, tile)};
+    p.tiles = c->n * p.down * p.across;
+    return p;
+}
+
+/* Forward and input: a block's source and result stay in the second-level cache. */
+static plan map_plan(const k_conv *c, bool input)
+{
+    plan p = input ? grid(c, SMALL, (c->h + c->top + 1) / 2, (c->w + c->left + 1) / 2) : grid(c, LARGE, c->ho, c->wo);
+    p.rows = input ? c->b : PHASES * c->a;
+    p.columns = input ? PHASES * c->a : c->b;
+    const int64_t fit = (int64_t)(BLOCK_BYTES / sizeof(real)) / (p.frequencies * (p.rows + p.columns));
+    p.block = k_max(k_min(fit / K_ROWS, 8), 1) * K_ROWS;
+    p.v_step = p.block * p.rows + VL;
+    p.m_step = p.block * p.columns + VL;
+    p.u_bytes = k_align((size_t)(p.frequencies * p.rows * p.columns) * sizeof(real));
+    p.v_bytes = k_align((size_t)(p.frequencies * p.v_step) * sizeof(real));
+    p.m_bytes = k_align((size_t)(p.frequencies * p.m_step) * sizeof(real));
+    return p;
+}
+
+typedef struct place {
+    int64_t image, y, x;
+} place;
+
+static place tile_place(const plan *p, int64_t tile)
+{
+    return (place){tile / p->across / p->down, tile / p->across % p->down * p->tile, tile % p->across * p->tile};
+}
+
+/* Pixel (y,x) of an image [h,w,channels], VL channels of it; zero outside. */
+K_INLINE kv pixel(const real *image, int64_t h, int64_t w, int64_t channels, int64_t y, int64_t x)
+{
+    return y < 0 || y >= h || x < 0 || x >= w ? (kv){0} : k_load(image + (y * w + x) * channels);
+}
+
+/* Source of forward and of weight: the four phases of x, 5x5 pixels each. */
+static void transform_x(const k_conv *c, const plan *p, const real *x, int64_t tile, real *v)
+{
+    const place at = tile_place(p, tile);
+    const real *image = x + at.image * c->h * c->w * c->a;
+    for (int phase = 0; phase < PHASES; phase++)
+        for (int64_t channel = 0; channel < c->a; channel += VL) {
+            kv d[MOST][MOST], out[MOST][MOST];
+            for (int i = 0; i < MOST; i++)
+                for (int j = 0; j < MOST; j++)
+                    d[i][j] = pixel(image + channel, c->h, c->w, c->a, 2 * (at.y + i) + phase / 2 - c->top,
+                                    2 * (at.x + j) + phase % 2 - c->left);
+            both_axes(source4, MOST, MOST, d, out);
+            store_frequencies(MOST, out, p->v_step, v + phase * c->a + channel);
+        }
+}
+
+/* Source of input: 4x4 pixels of y, from one before the tile on. */
+static void transform_y(const k_conv *c, const plan *p, const real *y, int64_t tile, real *v)
+{
+    const place at = tile_place(p, tile);
+    const real *image = y + at.image * c->ho * c->wo * c->b;
+    for (int64_t channel = 0; channel < c->b; channel += VL) {
+        kv d[MOST][MOST], out[MOST][MOST];
+        for (int i = 0; i < MOST - 1; i++)
+            for (int j = 0; j < MOST - 1; j++)
+                d[i][j] = pixel(image + channel, c->ho, c->wo, c->b, at.y + i - 1, at.x + j - 1);
+        both_axes(source3, MOST - 1, MOST - 1, d, out);
+        store_frequencies(MOST - 1, out, p->v_step, v + channel);
+    }
+}
+
+/* ---- weights: U[f][panel of columns][row][lane] ---------------------------------------------------------------------------- */
+
+/* VL columns of one row and phase: forward W[u,v] with columns b, input turned round with columns a. */
+static void load_taps(const k_conv *c, bool input, const real *w, int phase, int64_t row, int64_t column,
+                      kv g[MOST][MOST])
+{
+    for (int u = 0; u < 2; u++)
+        for (int v = 0; v < 2; v++) {
+            const int ky = 2 * (input ? 1 - u : u) + phase / 2, kx = 2 * (input ? 1 - v : v) + phase % 2;
+            const real *tap = w + (ky * 4 + kx) * c->a * c->b;
+            real lanes[VL];
+            for (int64_t j = 0; j < VL; j++)
+                lanes[j] = input ? tap[(column + j) * c->b + row] : tap[row * c->b + column + j];
+            g[u][v] = k_load(lanes);
+        }
+}
+
+/* Unit: a vector of columns. */
+static void transform_w(const k_conv *c, const plan *p, bool input, const real *w, int64_t unit, real *u)
+{
+    const int64_t column = unit * VL, panel = column / K_PANEL * K_PANEL, width = k_min(K_PANEL, p->columns - panel);
+    for (int64_t row = 0; row < p->rows; row++) {
+        const int phase = (int)((input ? column : row) / c->a);
+        kv g[MOST][MOST], out[MOST][MOST];
+        load_taps(c, input, w, phase, input ? row : row % c->a, input ? column % c->a : column, g);
+        if (input)
+            both_axes(weight3, 2, MOST - 1, g, out);
+        else
+            both_axes(weight4, 2, MOST, g, out);
+        store_frequencies(p->tile + 1, out, p->rows * p->columns, u + panel * p->rows + row * width + column - panel);
+    }
+}
+
+/* ---- products ---------------------------------------------------------------------------------------------------------------- */
+
+/* K_ROWS tiles times one panel of U, over all rows of U. */
+K_INLINE void product_rows(const plan *p, const real *v, const real *u, real *to, const int vectors)
+{
+    const k_terms terms = {.ky = 1, .kx = 1, .length = p->rows};
+    const real *rows[K_ROWS];
+    kv sum[K_ROWS][2] = {0};
+    for (int i = 0; i < K_ROWS; i++) rows[i] = v + i * p->rows;
+    k_tile_sum(K_ROWS, vectors, &terms, rows, u, sum);
+#pragma GCC unroll 8
+    for (int i = 0; i < K_ROWS; i++)
+        for (int j = 0; j < vectors; j++) k_store(to + i * p->columns + j * VL, sum[i][j]);
+}
+
+static void multiply(const plan *p, const real *v, const real *u, int64_t tiles, real *to)
+{
+    for (int f = 0; f < p->frequencies; f++)
+        for (int64_t column = 0; column < p->columns; column += K_PANEL)
+            for (int64_t row = 0; row < tiles; row += K_ROWS) {
+                const real *from = v + f * p->v_step + row * p->rows, *panel = u + (f * p->columns + column) * p->rows;
+                real *at = to + f * p->m_step + row * p->columns + column;
+                if (p->columns - column > VL)
+                    product_rows(p, from, panel, at, 2);
+                else
+                    product_rows(p, from, panel, at, 1);
+            }
+}
+
+/* ---- results ----------------------------------------------------------------------------------------------------------------- */
+
+K_INLINE void store_result(const k_epilogue *e, kv sum, kv bias, int64_t at, real *y)
+{
+    sum += bias;
+    if (e && e->residual) sum += k_load(e->residual + at);
+    k_store(y + at, e && e->activation == K_RELU ? k_relu_vector(sum) : sum);
+}
+
+K_INLINE kv load_bias(const k_epilogue *e, int64_t channel)
+{
+    return e && e->bias ? k_load(e->bias + channel) : (kv){0};
+}
+
+static void finish_y(const k_conv *c, const plan *p, const real *m, int64_t tile, const k_epilogue *e, real *y)
+{
+    const place at = tile_place(p, tile);
+    for (int64_t channel = 0; channel < c->b; channel += VL) {
+        kv x[MOST][MOST], out[MOST][MOST];
+        const kv bias = load_bias(e, channel);
+        load_frequencies(MOST, m + channel, p->m_step, x);
+        both_axes(result4, MOST, LARGE, x, out);
+        for (int64_t i = 0; i < k_min(LARGE, c->ho - at.y); i++)
+            for (int64_t j = 0; j < k_min(LARGE, c->wo - at.x); j++)
+                store_result(e, out[i][j], bias, ((at.image * c->ho + at.y + i) * c->wo + at.x + j) * c->b + channel,
+                             y);
+    }
+}
+
+static void finish_x(const k_conv *c, const plan *p, const real *m, int64_t tile, const k_epilogue *e, real *x)
+{
+    const place at = tile_place(p, tile);
+    for (int64_t column = 0; column < p->columns; column += VL) {
+        const int phase = (int)(column / c->a);
+        const int64_t channel = column % c->a;
+        kv in[MOST][MOST], out[MOST][MOST];
+        const kv bias = load_bias(e, channel);
+        load_frequencies(MOST - 1, m + column, p->m_step, in);
+        both_axes(result3, MOST - 1, SMALL, in, out);
+        for (int64_t i = 0; i < SMALL; i++)
+            for (int64_t j = 0; j < SMALL; j++) {
+                const int64_t iy = 2 * (at.y + i) + phase / 2 - c->top, ix = 2 * (at.x + j) + phase % 2 - c->left;
+                if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w) continue;
+                store_result(e, out[i][j], bias, ((at.image * c->h + iy) * c->w + ix) * c->a + channel, x);
+            }
+    }
+}
+
+/* ---- forward and input --------------------------------------------------------------------------------------------------------- */
+
+static size_t map_scratch(const k_conv *c, bool input)
+{
+    const plan p = map_plan(c, input);
+    return 64 + p.u_bytes + (size_t)omp_get_max_threads() * (p.v_bytes + p.m_bytes);
+}
+
+static void map_run(const k_conv *c, bool input, const real *source, const real *w, const k_epilogue *e, real *to,
+                    void *scratch)
+{
+    const plan p = map_plan(c, input);
+    real *u = (real *)k_align_pointer(scratch);
+    char *own = (char *)u + p.u_bytes;
+#pragma omp parallel
+    {
+        real *v = (real *)(own + (size_t)omp_get_thread_num() * (p.v_bytes + p.m_bytes)),
+             *m = v + p.v_bytes / sizeof(real);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < p.columns / VL; i++) transform_w(c, &p, input, w, i, u);
+#pragma omp for schedule(dynamic)
+        for (int64_t first = 0; first < p.tiles; first += p.block) {
+            const int64_t tiles = k_min(p.block, p.tiles - first);
+            for (int64_t i = 0; i < tiles; i++)
+                (input ? transform_y : transform_x)(c, &p, source, first + i, v + i * p.rows);
+            multiply(&p, v, u, tiles, m);
+            for (int64_t i = 0; i < tiles; i++)
+                (input ? finish_x : finish_y)(c, &p, m + i * p.columns, first + i, e, to);
+        }
+    }
+}
+
+size_t K(stride2_forward_scratch)(const k_conv *c) { return map_scratch(c, false); }
+
+void K(stride2_forward)(const k_conv *c, const real *x, const real *w, const k_epilogue *e, real *y, void *scratch)
+{
+    map_run(c, false, x, w, e, y, scratch);
+}
+
+size_t K(stride2_input_scratch)(const k_conv *c) { return map_scratch(c, true); }
+
+void K(stride2_input)(const k_conv *c, const real *y, const real *w, const k_epilogue *e, real *x, void *scratch)
+{
+    map_run(c, true, y, w, e, x, scratch);
+}
+
+/* ---- weight -------------------------------------------------------------------------------------------------------------------- */
+
+/* A block's source V and gradients D are shared by the threads; the sums M are [f][panel][row][lane]. */
+static plan weight_plan(const k_conv *c)
+{
+    plan p = grid(c, LARGE, c->ho, c->wo);
+    p.rows = k_blocks(PHASES * c->a, K_ROWS) * K_ROWS;
+    p.columns = c->b;
+    const int64_t width = k_blocks(p.rows, VL) * VL;
+    p.block = k_max((int64_t)(WEIGHT_BYTES / sizeof(real)) / (p.frequencies * (width + p.columns)), 32);
+    p.block = k_min(p.block, p.tiles);
+    p.v_step = p.block * width + VL;
+    p.m_step = p.block * p.columns + VL;
+    p.v_bytes = k_align((size_t)(p.frequencies * p.v_step) * sizeof(real));
+    p.m_bytes = k_align((size_t)(p.frequencies * p.m_step) * sizeof(real));
+    p.u_bytes = k_align((size_t)(p.frequencies * p.rows * p.columns) * sizeof(real));
+    return p;
+}
+
+static int64_t weight_width(const plan *p) { return k_blocks(p->rows, VL) * VL; }
+
+size_t K(stride2_weight_scratch)(const k_conv *c)
+{
+    const plan p = weight_plan(c);
+    return 64 + p.u_bytes + p.v_bytes + p.m_bytes;
+}
+
+static void transform_gradient(const k_conv *c, const plan *p, const real *y, int64_t tile, real *d)
+{
+    const place at = tile_place(p, tile);
+    const real *image = y + at.image * c->ho * c->wo * c->b;
+    for (int64_t channel = 0; channel < c->b; channel += VL) {
+        kv x[MOST][MOST], out[MOST][MOST];
+        for (int i = 0; i < LARGE; i++)
+            for (int j = 0; j < LARGE; j++) x[i][j] = pixel(image + channel, c->ho, c->wo, c->b, at.y + i, at.x + j);
+        both_axes(gradient4, LARGE, MOST, x, out);
+        store_frequencies(MOST, out, p->m_step, d + channel);
+    }
+}
+
+/* sum[K_ROWS][vectors] += over tiles of v[tile][row] * d[tile][lane] */
+K_INLINE void add_tiles(const plan *p, const real *v, const real *d, int64_t tiles, real *to, const int vectors)
+{
+    const int64_t width = weight_width(p);
+    kv sum[K_ROWS][2];
+#pragma GCC unroll 8
+    for (int i = 0; i < K_ROWS; i++)
+        for (int j = 0; j < vectors; j++) sum[i][j] = k_load(to + (i * vectors + j) * VL);
+    for (int64_t t = 0; t < tiles; t++, v += width, d += p->columns) {
+        const kv d0 = k_load(d), d1 = vectors > 1 ? k_load(d + VL) : (kv){0};
+#pragma GCC unroll 8
+        for (int i = 0; i < K_ROWS; i++) {
+            sum[i][0] += d0 * v[i];
+            if (vectors > 1) sum[i][1] += d1 * v[i];
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < K_ROWS; i++)
+        for (int j = 0; j < vectors; j++) k_store(to + (i * vectors + j) * VL, sum[i][j]);
+}
+
+static void add_block(const plan *p, const real *v, const real *d, int64_t tiles, int f, int64_t column, real *sum)
+{
+    const int64_t width = k_min(K_PANEL, p->columns - column);
+    sum += f * p->rows * p->columns + column * p->rows;
+    for (int64_t row = 0; row < p->rows; row += K_ROWS) {
+        const real *rows = v + f * p->v_step + row, *panel = d + f * p->m_step + column;
+        if (width > VL)
+            add_tiles(p, rows, panel, tiles, sum + row * width, 2);
+        else
+            add_tiles(p, rows, panel, tiles, sum + row * width, 1);
+    }
+}
+
+/* The 2x2 taps of one row (phase and source channel) and one vector of columns. */
+static void finish_w(const k_conv *c, const plan *p, const real *sum, int64_t row, int64_t column, real *w)
+{
+    const int phase = (int)(row / c->a);
+    const int64_t panel = column / K_PANEL * K_PANEL, width = k_min(K_PANEL, p->columns - panel);
+    kv x[MOST][MOST], out[MOST][MOST];
+    load_frequencies(MOST, sum + panel * p->rows + row * width + column - panel, p->rows * p->columns, x);
+    both_axes(weight4_back, MOST, 2, x, out);
+    for (int u = 0; u < 2; u++)
+        for (int v = 0; v < 2; v++)
+            k_store(w + (((2 * u + phase / 2) * 4 + 2 * v + phase % 2) * c->a + row % c->a) * c->b + column, out[u][v]);
+}
+
+void K(stride2_weight)(const k_conv *c, const real *x, const real *y, real *w, void *scratch)
+{
+    const plan p = weight_plan(c);
+    real *v = (real *)k_align_pointer(scratch), *d = v + p.v_bytes / sizeof(real), *sum = d + p.m_bytes / sizeof(real);
+    const int64_t panels = k_blocks(p.columns, K_PANEL), vectors = p.columns / VL, width = weight_width(&p);
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+        for (int64_t f = 0; f < p.frequencies; f++) {
+            memset(sum + f * p.rows * p.columns, 0, (size_t)(p.rows * p.columns) * sizeof(real));
+            if (width > PHASES * c->a) memset(v + f * p.v_step, 0, (size_t)p.v_step * sizeof(real));
+        }
+        for (int64_t first = 0; first < p.tiles; first += p.block) {
+            const int64_t tiles = k_min(p.block, p.tiles - first);
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < tiles; i++) {
+                transform_x(c, &p, x, first + i, v + i * width);
+                transform_gradient(c, &p, y, first + i, d + i * p.columns);
+            }
+#pragma omp for schedule(dynamic)
+            for (int64_t i = 0; i < p.frequencies * panels; i++)
+                add_block(&p, v, d, tiles, (int)(i / panels), i % panels * K_PANEL, sum);
+        }
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < PHASES * c->a * vectors; i++) finish_w(c, &p, sum, i / vectors, i % vectors * VL, w);
+    }
+}
