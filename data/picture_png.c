@@ -1,5 +1,5 @@
 /* Reading PNG through libpng's row interface. Its errors come by longjmp; its warnings concern chunks that do not
- * touch the pixels (colour profiles, text) and are dropped. Gamma and profiles are not applied. */
+ * touch the pixels and are dropped, unless memory ran out. Gamma and profiles are not applied. */
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +22,17 @@ typedef struct png_reader {
 static void png_stop(png_structp png, png_const_charp reason)
 {
     png_reader *r = png_get_error_ptr(png);
+    if (!r->err && strstr(reason, "memory")) /* libpng's and zlib's words for it */
+        r->err = ag_fail(AG_ERR_MEMORY, "%s: out of memory", r->name);
     if (!r->err) r->err = ag_fail(AG_ERR_DATA, "%s: damaged PNG (%s); replace or remove it", r->name, reason);
     longjmp(r->jump, 1);
 }
 
-static void png_drop_warning(png_structp png, png_const_charp text) { (void)png, (void)text; }
+static void png_heed_warning(png_structp png, png_const_charp text)
+{
+    if (strstr(text, "memory"))
+        png_stop(png, text); /* a chunk dropped for want of memory: not a property of the file */
+}
 
 static void png_feed(png_structp png, png_bytep out, size_t n)
 {
@@ -110,7 +116,7 @@ static ag_err png_run(png_reader *r, data_picture *out, data__picture_facts *fac
 {
     ag_err err;
     if (setjmp(r->jump)) return r->err;
-    if (!(r->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, r, png_stop, png_drop_warning)) ||
+    if (!(r->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, r, png_stop, png_heed_warning)) ||
         !(r->info = png_create_info_struct(r->png)))
         return r->err ? r->err : ag_fail(AG_ERR_MEMORY, "%s: out of memory", r->name);
     png_set_read_fn(r->png, r, png_feed);

@@ -20,7 +20,7 @@ typedef struct png_writer {
 static void png_stop_writing(png_structp png, png_const_charp reason)
 {
     png_writer *w = png_get_error_ptr(png);
-    if (!w->err) w->err = ag_fail(AG_ERR_FAILED, "writing PNG: %s", reason);
+    if (!w->err) w->err = ag_fail(strstr(reason, "memory") ? AG_ERR_MEMORY : AG_ERR_FAILED, "writing PNG: %s", reason);
     longjmp(w->jump, 1);
 }
 
