@@ -1,8 +1,7 @@
-/* uniform, normal, random_rows: element i of node n in step s of a graph is a pure function of (seed, s, n, i); no
- * gradient. Philox4x32-10 (autograd/random.h). */
+/* uniform, normal, gumbel, random_rows: element i of node n in step s of a graph is a pure function of (seed, s, n, i); no
+ * gradient. Philox4x32-10 (autograd/random.h); which word is which element: kernels/philox.h. */
 #include "engine.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "autograd/random.h"
@@ -28,26 +27,19 @@ static ag_err rows_shape(ag_tensor *y)
     return ag__shape_set(y, 1, o->shape);
 }
 
-static uint64_t stream(const ag_tensor *y) { return ag_random_stream(y->graph->step, (uint64_t)y->id + 1); }
-
 static void uniform_run(const ag_tensor *y)
 {
     const options *o = y->attr;
-    const uint64_t seed = y->graph->seed, s = stream(y);
-    real *out = y->data;
-#pragma omp parallel for schedule(static) if (y->numel > 4096)
-    for (int64_t i = 0; i < y->numel; i++)
-        out[i] = (real)(o->a + (o->b - o->a) * ag_random_uniform(seed, s, (uint64_t)i));
+    k.uniform(y->numel, y->graph->seed, ag__stream(y), (real)o->a, (real)o->b, y->data);
 }
 
 static void normal_run(const ag_tensor *y)
 {
     const options *o = y->attr;
-    const uint64_t seed = y->graph->seed, s = stream(y);
-    real *out = y->data;
-#pragma omp parallel for schedule(static) if (y->numel > 4096)
-    for (int64_t i = 0; i < y->numel; i++) out[i] = (real)(o->a + o->b * ag_random_normal(seed, s, (uint64_t)i));
+    k.normal(y->numel, y->graph->seed, ag__stream(y), (real)o->a, (real)o->b, y->data);
 }
+
+static void gumbel_run(const ag_tensor *y) { k.gumbel(y->numel, y->graph->seed, ag__stream(y), y->data); }
 
 static void random_rows_run(const ag_tensor *y)
 {
@@ -56,13 +48,14 @@ static void random_rows_run(const ag_tensor *y)
     for (int64_t i = 0; i < y->numel; i++) {
         const int64_t from = o->n < y->numel ? 0 : i * o->n / y->numel,
                       to = o->n < y->numel ? o->n : (i + 1) * o->n / y->numel;
-        out[i] =
-            (int32_t)(from + (int64_t)ag_random_below(y->graph->seed, stream(y), (uint64_t)i, (uint64_t)(to - from)));
+        out[i] = (int32_t)(from +
+                           (int64_t)ag_random_below(y->graph->seed, ag__stream(y), (uint64_t)i, (uint64_t)(to - from)));
     }
 }
 
 const ag__rule ag__uniform = {.shape = real_shape, .run = uniform_run};
 const ag__rule ag__normal = {.shape = real_shape, .run = normal_run};
+const ag__rule ag__gumbel = {.shape = real_shape, .run = gumbel_run};
 const ag__rule ag__random_rows = {.shape = rows_shape, .run = random_rows_run};
 
 static ag_tensor *node(ag_graph *g, ag__op op, int rank, const int64_t *shape, double a, double b, int64_t n)
@@ -80,6 +73,11 @@ ag_tensor *ag_uniform(ag_graph *g, int rank, const int64_t *shape, double low, d
 ag_tensor *ag_normal(ag_graph *g, int rank, const int64_t *shape, double mean, double std)
 {
     return node(g, AG__OP_normal, rank, shape, mean, std, 0);
+}
+
+ag_tensor *ag_gumbel(ag_graph *g, int rank, const int64_t *shape)
+{
+    return node(g, AG__OP_gumbel, rank, shape, 0, 0, 0);
 }
 
 ag_tensor *ag_random_rows(ag_graph *g, int64_t count, int64_t n)

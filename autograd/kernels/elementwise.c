@@ -40,8 +40,6 @@ static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 UNARY(square, x *x)
 UNARY(sqrt, M(sqrt)(x))
-UNARY(exp, M(exp)(x))
-UNARY(log, M(log)(x))
 UNARY(abs, x < 0 ? -x : x)
 UNARY(sign, (real)((x > 0) - (x < 0)))
 UNARY(relu, x > 0 ? x : 0)
@@ -159,6 +157,8 @@ BINARY(add, a + b)
 BINARY(sub, a - b)
 BINARY(mul, a *b)
 BINARY(div, a / b)
+BINARY(maximum, a >= b || a != a ? a : b)
+BINARY(minimum, a <= b || a != a ? a : b)
 BINARY(less, (real)(a < b))
 
 void K(select)(int rank, const int64_t *shape, const k_strided *mask, const k_strided *a, const k_strided *b, real *y)

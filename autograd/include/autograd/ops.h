@@ -30,6 +30,26 @@ ag_tensor *ag_less(ag_tensor *a, ag_tensor *b);       /* 1 where a < b, else 0; 
 ag_tensor *ag_select(ag_tensor *mask, ag_tensor *a, ag_tensor *b);
 ag_tensor *ag_clamp(ag_tensor *x, double low, double high); /* gradient 0 outside    */
 
+ag_tensor *ag_maximum(ag_tensor *a, ag_tensor *b);          /* broadcasts; on ties the gradient goes to a */
+ag_tensor *ag_minimum(ag_tensor *a, ag_tensor *b);
+/* x^e: any x for whole e within +-64, else x >= 0. ag_pow(x, -1) is the reciprocal. */
+ag_tensor *ag_pow(ag_tensor *x, double e);
+ag_tensor *ag_sin(ag_tensor *x);
+ag_tensor *ag_cos(ag_tensor *x);
+ag_tensor *ag_log1p(ag_tensor *x); /* ln(1 + x), x > -1 */
+ag_tensor *ag_erf(ag_tensor *x);
+
+/* Activations; all can be differentiated twice. */
+ag_tensor *ag_sigmoid(ag_tensor *x);
+ag_tensor *ag_tanh(ag_tensor *x);
+ag_tensor *ag_softplus(ag_tensor *x);                 /* ln(1 + e^x) without overflow */
+ag_tensor *ag_log_sigmoid(ag_tensor *x);              /* -softplus(-x) */
+ag_tensor *ag_silu(ag_tensor *x);                     /* x sigmoid(x) */
+ag_tensor *ag_gelu(ag_tensor *x);                     /* x P(x), P the normal distribution: the exact form */
+ag_tensor *ag_gelu_tanh(ag_tensor *x);                /* x (1 + tanh(0.79788456 (x + 0.044715 x^3))) / 2 */
+ag_tensor *ag_quick_gelu(ag_tensor *x);               /* x sigmoid(1.702 x) */
+ag_tensor *ag_leaky_relu(ag_tensor *x, double slope); /* x where x > 0, else slope x; slope >= 0 */
+
 /* Pixels to numbers: x u8 [...] -> real, x * scale + shift. No gradient. */
 ag_tensor *ag_from_u8(ag_tensor *x, double scale, double shift);
 /* Numbers to pixels: clamp(round(x * scale + shift), 0, 255) -> u8. No gradient. */
@@ -41,6 +61,12 @@ ag_tensor *ag_stop_gradient(ag_tensor *x); /* x; no gradient passes */
 /* Value of `quantized`; the gradient goes to `latents` unchanged and not at all to `quantized`.
  * Bengio, Leonard, Courville 2013, arXiv:1308.3432; van den Oord 2017, arXiv:1711.00937, 3.2 */
 ag_tensor *ag_straight_through(ag_tensor *latents, ag_tensor *quantized);
+
+ag_tensor *ag_round(ag_tensor *x);    /* halves to even; no gradient */
+ag_tensor *ag_binarize(ag_tensor *x); /* 1 where x > 0, else -1; no gradient */
+/* The same values with the gradient passed to x unchanged. */
+ag_tensor *ag_round_through(ag_tensor *x);
+ag_tensor *ag_sign_through(ag_tensor *x); /* ag_binarize: zero gives -1 */
 
 /* ---- shapes -------------------------------------------------------------------------------------------------------- */
 
@@ -98,9 +124,32 @@ ag_tensor *ag_count(ag_tensor *codes, int64_t K);
 
 ag_tensor *ag_uniform(ag_graph *g, int rank, const int64_t *shape, double low, double high);
 ag_tensor *ag_normal(ag_graph *g, int rank, const int64_t *shape, double mean, double std);
+/* -ln(-ln U): argmax of logits plus this is a draw from their softmax. */
+ag_tensor *ag_gumbel(ag_graph *g, int rank, const int64_t *shape);
+/* Each number is 0 with probability p, else x / (1 - p); drop_path: each sample (axis 0). The gradient drops the same ones.
+ * 0 <= p < 1; with p = 0 the result is x itself. */
+ag_tensor *ag_dropout(ag_tensor *x, double p);
+ag_tensor *ag_drop_path(ag_tensor *x, double p);
 /* count row numbers, i32 [count]: number i is drawn from the i-th of `count` equal parts of 0..n-1, so that all differ when
  * n >= count; with n < count every number is drawn from all n. */
 ag_tensor *ag_random_rows(ag_graph *g, int64_t count, int64_t n);
+
+/* ---- choosing from scores (last axis; no gradient; NaN is never chosen) ------------------------------------------------- */
+
+ag_tensor *ag_argmax(ag_tensor *x); /* [...,C] -> [...] i32; the lowest place on ties */
+ag_tensor *ag_argmin(ag_tensor *x);
+/* Filters of logits, x [...,C] -> same: what is filtered out becomes -inf. The usual order: ag_scale(x, 1 / temperature), top_k,
+ * top_p, min_p, categorical; a temperature below 1e-5 means ag_argmax. Equal logits stay or go together.
+ *   top_k  the `count` largest
+ *   top_p  from the largest down while the probability of those before is less than p; at least one. p = 1: all
+ *   min_p  those at least p times as probable as the most probable. p = 0: all */
+ag_tensor *ag_top_k(ag_tensor *x, int64_t count);
+ag_tensor *ag_top_p(ag_tensor *x, double p);
+ag_tensor *ag_min_p(ag_tensor *x, double p);
+/* One place of each row drawn with probability softmax(x): [...,C] -> [...] i32. */
+ag_tensor *ag_categorical(ag_tensor *x);
+/* codes [...] i32 in 0..K-1 -> [...,K] real, 1 at the code, else 0. */
+ag_tensor *ag_one_hot(ag_tensor *codes, int64_t K);
 
 /* ---- effects ------------------------------------------------------------------------------------------------------- */
 
