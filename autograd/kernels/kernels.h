@@ -28,7 +28,7 @@ typedef struct k_conv {
     int kh, kw, stride, top, left;
 } k_conv;
 
-enum { K_LINEAR, K_RELU };
+enum { K_LINEAR, K_RELU, K_SILU };
 
 /* What is done to a result before it is stored: y = activation(sum + bias + residual). Pointers may be NULL. */
 typedef struct k_epilogue {
@@ -36,6 +36,24 @@ typedef struct k_epilogue {
     const real *residual; /* like the output */
     int activation;       /* K_LINEAR, K_RELU */
 } k_epilogue;
+
+/* A normalisation of x [n,s,c]: statistics per n and per group of c / groups channels, over s positions. */
+enum { K_NORM_MEAN, K_NORM_RMS, K_NORM_L2 };
+typedef struct k_norm {
+    int64_t n, s, groups, c;
+    int kind;       /* RMS and L2 only with s = groups = 1 */
+    int activation; /* K_LINEAR, K_RELU, K_SILU */
+    double epsilon;
+} k_norm;
+
+/* Attention of q [n,lq,heads,d] to k and v [n,lk,heads,d]. */
+typedef struct k_attention {
+    int64_t n, lq, lk, heads, d;
+    double scale;
+    const uint8_t *mask;        /* 0: may not attend; NULL: all may */
+    int64_t mask_n, mask_query; /* distance of samples and of queries in it, 0 where shared; keys are neighbours */
+    const real *bias;           /* [heads,lq,lk] added to the scaled products, or NULL */
+} k_attention;
 
 /* Operand of a broadcasting element-wise kernel: strides in elements per axis, 0 where repeated. */
 typedef struct k_strided {

@@ -120,6 +120,36 @@ ag_tensor *ag_scatter_add(ag_tensor *rows, ag_tensor *codes, int64_t K);
 /* codes [...] i32 in 0..K-1 -> [K] real, how many of each. No gradient. */
 ag_tensor *ag_count(ag_tensor *codes, int64_t K);
 
+/* ---- normalisation (channels are the last axis; all can be differentiated twice) --------------------------------------- */
+
+/* y = (x - mean) / sqrt(var + epsilon) * weight + bias over the last axis, biased variance; x [...,C], weight and bias [C] or
+ * NULL. Ba, Kiros, Hinton 2016, arXiv:1607.06450 */
+ag_tensor *ag_layer_norm(ag_tensor *x, ag_tensor *weight, ag_tensor *bias, double epsilon);
+/* y = x / sqrt(mean x^2 + epsilon) * weight over the last axis; weight [C] or NULL. Zhang, Sennrich 2019, arXiv:1910.07467 */
+ag_tensor *ag_rms_norm(ag_tensor *x, ag_tensor *weight, double epsilon);
+/* y = x / max(|x|, epsilon) over the last axis. */
+ag_tensor *ag_l2_normalize(ag_tensor *x, double epsilon);
+/* y = activation((x - mean) / sqrt(var + epsilon) * weight + bias), statistics per sample and per group of C / groups
+ * neighbouring channels; x [N,...,C], weight and bias [C] or NULL. One op with one gradient op. Wu, He 2018, arXiv:1803.08494 */
+ag_tensor *ag_group_norm(ag_tensor *x, ag_tensor *weight, ag_tensor *bias, int64_t groups, double epsilon,
+                         ag_activation activation);
+/* The same with statistics per channel over all other axes: batch norm in training. *mean and *variance (biased), [C], may be
+ * NULL; no gradient passes through these two. Ioffe, Szegedy 2015, arXiv:1502.03167 */
+ag_tensor *ag_batch_norm(ag_tensor *x, ag_tensor *weight, ag_tensor *bias, double epsilon, ag_activation activation,
+                         ag_tensor **mean, ag_tensor **variance);
+
+/* ---- softmax (over the last axis; the maximum is subtracted first) ------------------------------------------------------ */
+
+ag_tensor *ag_softmax(ag_tensor *x);
+ag_tensor *ag_log_softmax(ag_tensor *x);
+ag_tensor *ag_logsumexp(ag_tensor *x); /* [...,C] -> [...] */
+
+/* Softmax cross-entropy of each row: logits [...,C]; target either labels, i32 [...] (a negative one gives loss 0 and no
+ * gradient), or shares, real [...,C] (with a gradient) -> [...]. smoothing in 0..1 mixes in the uniform distribution. */
+ag_tensor *ag_cross_entropy_rows(ag_tensor *logits, ag_tensor *target, double smoothing);
+/* The mean over the rows that count, sum w loss / sum w with weight [...] (NULL: 1) -> []; 0 if none counts. */
+ag_tensor *ag_cross_entropy(ag_tensor *logits, ag_tensor *target, ag_tensor *weight, double smoothing);
+
 /* ---- random numbers (keyed by seed of the graph, step of the run, node, element) ----------------------------------- */
 
 ag_tensor *ag_uniform(ag_graph *g, int rank, const int64_t *shape, double low, double high);
