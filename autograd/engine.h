@@ -51,6 +51,10 @@ struct ag_tensor {
     void *attr;                  /* the op's options, copied */
     const char *name;            /* leaf: its name; node: the scope it was made in */
     int id;                      /* position in build order */
+    uint64_t key;                /* of random ops: the same with and without recomputation (ag__stream) */
+    int block;                   /* the block it was made in, 0: none (ag_block_begin) */
+    ag_tensor *original;         /* made by a gradient to compute this tensor again; NULL for all others */
+    unsigned group;              /* of effects (ag_graph_effect_group) */
     bool of_gradient;            /* made by ag_gradient */
     bool kept;
     void *data;
@@ -80,6 +84,11 @@ struct ag_graph {
     const char *scope;
     bool building_gradient;
     const bool *wanted; /* during ag_gradient: by id, whether a gradient is wanted */
+    int wanted_count;
+    int block, blocks, block_depth; /* the block being built, how many there were, begins without an end */
+    int copies;                     /* tensors with an original */
+    bool recomputing;               /* set by the plan: copies are computed; else they are their originals */
+    unsigned group;                 /* of the effects being built */
     ag_err error;
     char message[512];
     bool planned, anomaly, profile;
@@ -112,6 +121,32 @@ ag_err ag__check_type(const ag_tensor *x, ag_dtype dtype, const char *what);
 /* "[2,3,4]" in one of a few rotating buffers. */
 const char *ag__shape_text(const ag_tensor *t);
 
+/* A tensor that computes t again from `in`, part of the gradient being built; NULL if out of memory. */
+ag_tensor *ag__copy(ag_tensor *t, ag_tensor *const *in);
+/* The stream of random numbers of y in this run. */
+uint64_t ag__stream(const ag_tensor *y);
+/* Is t only another name of its original in this plan? */
+static inline bool ag__aliased(const ag_tensor *t) { return t->original && !t->graph->recomputing; }
+
+/* A piece of the arena: where, and from which node of the run to which. */
+typedef struct ag__span {
+    int first, last;
+    int64_t size, offset;
+    ag_tensor *tensor;
+    bool scratch;
+} ag__span;
+
+enum { AG__ALIGN = 64 };
+
+static inline int64_t ag__round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+/* The spans of a graph with lifetimes, in run order, into `spans` (room for twice the nodes); how many there are. */
+int ag__spans(const ag_graph *g, bool unshared, ag__span *spans);
+/* Gives the spans offsets, near `bound` if it can; `trial` and `at` have room for n. Returns the size of the arena. */
+int64_t ag__place(ag__span *spans, int n, int64_t bound, ag__span *trial, int *at);
+/* The most bytes that live at one time: no placement is smaller. `live` has room for nodes + 1. Only spans with batch not dividing
+ * their first axis if batch > 0. */
+int64_t ag__most_live(const ag__span *spans, int n, int nodes, int64_t batch, int64_t *live);
+
 /* A further result of y (statistics that its gradient op needs), computed by y's run into y->parts[i]->data, which is NULL
  * when nobody reads the part. To be made right after y, in the op's building function. */
 ag_tensor *ag__part(ag_tensor *y, int i, ag_dtype dtype, int rank, const int64_t *shape);
@@ -127,6 +162,9 @@ ag_tensor *ag__unbroadcast(ag_tensor *d, const ag_tensor *x);
  * with ops that can be differentiated, and the gradients of that form are y's. */
 void ag__gradient_of_composed(ag_tensor *y, ag_tensor *dy, ag_tensor **dx,
                               ag_tensor *(*compose)(const ag_tensor *y, ag_tensor *const *in));
+
+/* Lets the address checker see the whole arena as usable again, before it is freed (run.c). */
+void ag__arena_opens(ag_graph *g);
 
 bool ag__is_leaf(const ag_tensor *t);
 void *ag__alloc(ag_graph *g,

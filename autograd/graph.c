@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autograd/random.h"
+
 /* Records are cut from blocks that live as long as the graph. */
 struct ag__block {
     ag__block *next;
@@ -60,6 +62,7 @@ void ag_graph_free(ag_graph *g)
     free(g->tensors);
     free(g->effects);
     free(g->order);
+    ag__arena_opens(g);
     free(g->arena);
     free(g);
 }
@@ -218,6 +221,9 @@ static ag_tensor *new_tensor(ag_graph *g, ag__op op, int inputs, const void *att
                      .attr = copy,
                      .name = g->scope,
                      .id = g->count,
+                     .key = (uint64_t)(g->count - g->copies) + 1,
+                     .block = g->block,
+                     .group = g->group,
                      .of_gradient = g->building_gradient,
                      .owner = t,
                      .offset = -1};
@@ -270,6 +276,51 @@ ag_tensor *ag__source(ag_graph *g, ag__op op, const void *attr, size_t attr_size
         return NULL;
     }
     return append(g, t);
+}
+
+ag_tensor *ag__copy(ag_tensor *t, ag_tensor *const *in)
+{
+    ag_graph *g = t->graph;
+    ag_tensor *c = new_tensor(g, t->op, t->inputs, NULL, 0);
+    if (!c) return NULL;
+    ag_tensor **inputs = c->in;
+    const int id = c->id, block = c->block;
+    *c = *t;
+    c->id = id;
+    c->block = block;
+    c->in = inputs;
+    c->original = t;
+    c->owner = c;
+    c->of_gradient = true;
+    c->kept = false;
+    memset(c->parts, 0, sizeof c->parts);
+    if (t->inputs) memcpy(c->in, in, (size_t)t->inputs * sizeof *in);
+    for (int i = 0; t->rule->part && i < AG__PARTS; i++)
+        if (t->in[0]->parts[i] == t) in[0]->parts[i] = c;
+    g->copies++;
+    return append(g, c);
+}
+
+uint64_t ag__stream(const ag_tensor *y) { return ag_random_stream(y->graph->step, y->key); }
+
+/* ---- blocks and groups ------------------------------------------------------------------------------------------ */
+
+void ag_block_begin(ag_graph *g)
+{
+    if (!g->block_depth++) g->block = ++g->blocks;
+}
+
+void ag_block_end(ag_graph *g)
+{
+    if (g->block_depth && !--g->block_depth) g->block = 0;
+}
+
+void ag_graph_effect_group(ag_graph *g, unsigned group)
+{
+    if (group > 31)
+        ag_graph_fail(g, AG_ERR_SHAPE, "effect group %u; groups are 0 to 31", group);
+    else
+        g->group = group;
 }
 
 /* ---- leaves --------------------------------------------------------------------------------------------------- */

@@ -1,27 +1,19 @@
 /* Planning: what runs, how long each tensor lives, and where in the one arena it lies.
  *
  * 1. Live: effects, kept tensors, and what they read (through views).
- * 2. Order: live nodes as they were built, then the effects.
+ * 2. Order: live nodes as they were built, then the effects. Copies (gradient.c) are other names of their originals, unless the
+ *    plan has to recompute: then they are nodes like all others.
  * 3. Storage: a view has the storage of what it views; an op that allows it takes over the storage of an input whose last
- *    reader it is. A part is written when the op it belongs to runs. Every other node owns storage that lives from its own position to that of its last reader.
- * 4. Offsets: storages by falling size, each at the lowest offset where nothing that lives at the same time lies. A
- *    node's scratch is a storage that lives at one position. */
+ *    reader it is. A part is written when the op it belongs to runs. Every other node owns storage that lives from its own
+ *    position to that of its last reader. A node's scratch lives at one position.
+ * 4. Offsets (place.c). */
 #include "engine.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ALIGN = 64, HUGE = 2 << 20 };
-
-typedef struct span {
-    int first, last;
-    int64_t size, offset;
-    ag_tensor *tensor;
-    bool scratch;
-} span;
-
-static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+enum { ALIGN = AG__ALIGN, HUGE = 2 << 20 };
 
 static void mark_live(ag_graph *g)
 {
@@ -29,6 +21,10 @@ static void mark_live(ag_graph *g)
     for (int i = g->count - 1; i >= 0; i--) {
         const ag_tensor *t = g->tensors[i];
         if (!t->live) continue;
+        if (ag__aliased(t)) {
+            t->original->live = true;
+            continue;
+        }
         for (int j = t->rule->view ? t->inputs - 1 : 0; j < t->inputs; j++) t->in[j]->live = true;
     }
 }
@@ -42,7 +38,7 @@ static ag_err make_order(ag_graph *g)
     for (int i = 0; i < g->count; i++) {
         ag_tensor *t = g->tensors[i];
         t->order = -1;
-        if (!t->live || ag__is_leaf(t) || t->rule->effect) continue;
+        if (!t->live || ag__is_leaf(t) || t->rule->effect || ag__aliased(t)) continue;
         t->order = g->order_count;
         g->order[g->order_count++] = t;
     }
@@ -57,12 +53,18 @@ static ag_err make_order(ag_graph *g)
 /* The first input that a node reads when it runs: a view only its last, a part none. */
 static int first_read(const ag_tensor *t) { return t->rule->part ? t->inputs : t->rule->view ? t->inputs - 1 : 0; }
 
+static ag_tensor *owner_of(ag_tensor *t)
+{
+    if (ag__aliased(t)) return t->original->owner;
+    return t->rule->view ? t->in[t->inputs - 1]->owner : t;
+}
+
 /* Last readers of storages; views pass theirs on to what they view. */
 static void find_lifetimes(ag_graph *g)
 {
     for (int i = 0; i < g->count; i++) {
         ag_tensor *t = g->tensors[i];
-        t->owner = t->rule->view ? t->in[t->inputs - 1]->owner : t;
+        t->owner = owner_of(t);
         t->last = t->order;
     }
     for (int i = 0; i < g->order_count; i++) {
@@ -89,7 +91,9 @@ static void overwrite(ag_graph *g)
 {
     for (int i = 0; i < g->order_count; i++) {
         ag_tensor *t = g->order[i];
-        if (t->rule->view) t->owner = t->in[t->inputs - 1]->owner;
+        for (int j = 0; j < t->inputs; j++)
+            if (ag__aliased(t->in[j])) t->in[j]->owner = t->in[j]->original->owner;
+        if (t->rule->view) t->owner = owner_of(t);
         if (t->rule->view || t->rule->part || t->rule->effect) continue;
         for (int j = 0; j < t->inputs && t->owner == t; j++) {
             if (!can_overwrite(t, j)) continue;
@@ -100,75 +104,30 @@ static void overwrite(ag_graph *g)
     }
 }
 
-static int by_size(const void *a, const void *b)
+static ag_err place_all(ag_graph *g, const ag_plan_options *o, int64_t *fixed)
 {
-    const span *x = a, *y = b;
-    if (x->size != y->size) return x->size < y->size ? 1 : -1;
-    if (x->first != y->first) return x->first < y->first ? -1 : 1;
-    return x->scratch - y->scratch;
-}
-
-/* Lowest offset at which spans[i] meets none of the placed spans[0..i-1] in time and place. `near` is room for i indices. */
-static int64_t place(const span *spans, int i, int *near)
-{
-    int n = 0;
-    for (int j = 0; j < i; j++) {
-        if (spans[j].last < spans[i].first || spans[j].first > spans[i].last) continue;
-        int p = n++; /* insertion by offset */
-        for (; p > 0 && spans[near[p - 1]].offset > spans[j].offset; p--) near[p] = near[p - 1];
-        near[p] = j;
-    }
-    int64_t at = 0;
-    for (int j = 0; j < n; j++) {
-        const span *o = &spans[near[j]];
-        if (o->offset - at >= spans[i].size) break;
-        if (o->offset + o->size > at) at = o->offset + o->size;
-    }
-    return at;
-}
-
-static int collect_spans(ag_graph *g, bool unshared, span *spans)
-{
-    int n = 0;
-    for (int i = 0; i < g->order_count; i++) {
-        ag_tensor *t = g->order[i];
-        const int64_t scratch = t->rule->scratch ? round_up((int64_t)t->rule->scratch(t), ALIGN) : 0;
-        if (scratch) spans[n++] = (span){i, i, scratch, 0, t, true};
-        if (scratch > g->report.scratch_bytes) g->report.scratch_bytes = scratch;
-        if (t->rule->effect) continue;
-        if (!t->rule->view) g->report.unshared_bytes += round_up((int64_t)ag_bytes(t), ALIGN);
-        if (t->owner == t) {
-            const int from = t->rule->part ? t->in[0]->order : i;
-            spans[n++] = (span){from, t->last, round_up((int64_t)ag_bytes(t), ALIGN), 0, t, false};
-            if (unshared) spans[n - 1].first = 0, spans[n - 1].last = g->order_count;
-        }
-    }
-    return n;
-}
-
-static ag_err place_all(ag_graph *g, bool unshared)
-{
-    span *spans = malloc((2 * (size_t)g->order_count + 1) * sizeof *spans);
-    int *near = malloc((2 * (size_t)g->order_count + 1) * sizeof *near);
+    const size_t most = 2 * (size_t)g->order_count + 2;
+    ag__span *spans = malloc(2 * most * sizeof *spans);
+    int *at = malloc(most * sizeof *at);
+    int64_t *live = malloc(most * sizeof *live);
     ag_err err = AG_OK;
-    if (!spans || !near) {
+    if (!spans || !at || !live) {
         err = ag_fail(AG_ERR_MEMORY, "out of memory for a plan of %d nodes", g->order_count);
         goto out;
     }
-    const int n = collect_spans(g, unshared, spans);
-    qsort(spans, (size_t)n, sizeof *spans, by_size);
+    const int n = ag__spans(g, o->unshared, spans);
+    g->report.bound_bytes = ag__most_live(spans, n, g->order_count, 0, live);
+    g->report.arena_bytes = ag__place(spans, n, g->report.bound_bytes, spans + most, at);
+    *fixed = ag__most_live(spans, n, g->order_count, o->batch, live);
     for (int i = 0; i < n; i++) {
-        span *s = &spans[i];
-        s->offset = place(spans, i, near);
-        if (s->offset + s->size > g->report.arena_bytes) g->report.arena_bytes = s->offset + s->size;
-        if (s->scratch)
-            s->tensor->scratch_offset = s->offset;
-        else
-            s->tensor->offset = s->offset;
+        ag_tensor *t = spans[i].tensor;
+        *(spans[i].scratch ? &t->scratch_offset : &t->offset) = spans[i].offset;
+        if (spans[i].scratch && spans[i].size > g->report.scratch_bytes) g->report.scratch_bytes = spans[i].size;
     }
 out:
     free(spans);
-    free(near);
+    free(at);
+    free(live);
     return err;
 }
 
@@ -183,11 +142,22 @@ static void count_leaves(ag_graph *g)
     }
 }
 
-static ag_err lay_out(ag_graph *g, const ag_plan_options *o)
+static void count_nodes(ag_graph *g)
 {
-    static const ag_plan_options none;
-    if (!o) o = &none;
-    if (g->error) return ag_fail(g->error, "%s", g->message);
+    g->report.nodes = g->order_count;
+    for (int i = 0; i < g->count; i++) {
+        const ag_tensor *t = g->tensors[i];
+        g->report.dropped += !t->live && !ag__is_leaf(t) && !ag__aliased(t);
+        if (t->order < 0) continue;
+        g->report.recomputed += t->original != NULL;
+        if (!t->rule->view && !t->rule->effect) g->report.unshared_bytes += ag__round_up((int64_t)ag_bytes(t), ALIGN);
+    }
+}
+
+/* `fixed`: bytes of the arena that do not shrink with the batch. */
+static ag_err lay_out_as(ag_graph *g, const ag_plan_options *o, bool recompute, int64_t *fixed)
+{
+    g->recomputing = recompute;
     g->report = (ag_plan_report){0};
     for (int i = 0; i < g->count; i++) g->tensors[i]->offset = g->tensors[i]->scratch_offset = -1;
     mark_live(g);
@@ -195,16 +165,42 @@ static ag_err lay_out(ag_graph *g, const ag_plan_options *o)
     if (err) return err;
     find_lifetimes(g);
     if (!o->unshared) overwrite(g);
-    if ((err = place_all(g, o->unshared))) return err;
+    if ((err = place_all(g, o, fixed))) return err;
     count_leaves(g);
-    g->report.nodes = g->order_count;
-    for (int i = 0; i < g->count; i++) g->report.dropped += !g->tensors[i]->live && !ag__is_leaf(g->tensors[i]);
-    const int64_t total = g->report.arena_bytes + g->report.state_bytes + g->report.input_bytes;
-    if (o->memory_limit && total > o->memory_limit)
-        return ag_fail(AG_ERR_MEMORY,
-                       "the plan needs %.1f MiB, the bound is %.1f MiB; take a smaller batch or a larger bound",
-                       (double)total / 0x1p20, (double)o->memory_limit / 0x1p20);
+    count_nodes(g);
     return AG_OK;
+}
+
+static int64_t total(const ag_graph *g)
+{
+    return g->report.arena_bytes + g->report.state_bytes + g->report.input_bytes;
+}
+
+/* Arena and inputs are a constant and a part in proportion to the batch. */
+static ag_err refuse(ag_graph *g, const ag_plan_options *o, int64_t fixed)
+{
+    const double constant = (double)(g->report.state_bytes + fixed), all = (double)total(g);
+    const double room = (double)o->memory_limit - constant;
+    int64_t fits = room > 0 && all > constant ? (int64_t)((double)o->batch * room / (all - constant)) : 0;
+    if (fits >= o->batch && o->batch) fits = o->batch - 1;
+    g->report.batch_that_fits = fits;
+    char advice[96] = "take a smaller batch or a larger bound";
+    if (fits > 0) snprintf(advice, sizeof advice, "a batch of %lld would fit", (long long)fits);
+    return ag_fail(AG_ERR_MEMORY, "the plan needs %.1f MiB%s, the bound is %.1f MiB; %s", all / 0x1p20,
+                   g->report.recomputed ? " even with recomputation" : "", (double)o->memory_limit / 0x1p20, advice);
+}
+
+static ag_err lay_out(ag_graph *g, const ag_plan_options *o)
+{
+    static const ag_plan_options none;
+    int64_t fixed = 0;
+    if (!o) o = &none;
+    if (g->error) return ag_fail(g->error, "%s", g->message);
+    ag_err err = lay_out_as(g, o, o->recompute, &fixed);
+    const bool over = o->memory_limit && total(g) > o->memory_limit;
+    if (!err && over && g->copies && !o->recompute) err = lay_out_as(g, o, true, &fixed);
+    if (!err && o->memory_limit && total(g) > o->memory_limit) err = refuse(g, o, fixed);
+    return err;
 }
 
 ag_err ag_graph_plan_report(ag_graph *g, const ag_plan_options *options, ag_plan_report *out)
@@ -221,7 +217,7 @@ static ag_err allocate_leaf(ag_tensor *t)
 {
     if (t->bound || t->data) return AG_OK;
     if (!t->live && t->op == AG__OP_constant) return AG_OK;
-    const size_t size = (size_t)round_up((int64_t)ag_bytes(t), ALIGN);
+    const size_t size = (size_t)ag__round_up((int64_t)ag_bytes(t), ALIGN);
     t->data = aligned_alloc(ALIGN, size);
     if (!t->data) return ag_fail(AG_ERR_MEMORY, "out of memory for %s %s", t->name, ag__shape_text(t));
     memset(t->data, 0, size);
@@ -234,8 +230,9 @@ static ag_err allocate_arena(ag_graph *g)
 {
     const int64_t need = g->report.arena_bytes;
     const int64_t unit = need >= HUGE ? HUGE : ALIGN;
-    const size_t size = (size_t)round_up(need ? need : ALIGN, unit);
+    const size_t size = (size_t)ag__round_up(need ? need : ALIGN, unit);
     if (g->arena && g->arena_size == size) return AG_OK;
+    ag__arena_opens(g);
     free(g->arena);
     g->arena = aligned_alloc((size_t)unit, size);
     g->arena_size = g->arena ? size : 0;
@@ -255,11 +252,14 @@ ag_err ag_graph_plan(ag_graph *g, const ag_plan_options *options)
     for (int i = 0; i < g->order_count; i++) {
         ag_tensor *t = g->order[i];
         t->scratch = t->scratch_offset < 0 ? NULL : (char *)g->arena + t->scratch_offset;
-        const ag_tensor *o = t->owner;
-        if (!t->rule->effect) t->data = ag__is_leaf(o) ? o->data : (char *)g->arena + o->offset;
     }
-    for (int i = 0; i < g->count; i++)
-        if (!g->tensors[i]->live && !ag__is_leaf(g->tensors[i])) g->tensors[i]->data = NULL;
+    for (int i = 0; i < g->count; i++) {
+        ag_tensor *t = g->tensors[i];
+        if (ag__is_leaf(t) || t->rule->effect) continue;
+        if (ag__aliased(t)) t->owner = t->original->owner;
+        const ag_tensor *o = t->owner;
+        t->data = !t->live ? NULL : ag__is_leaf(o) ? o->data : (char *)g->arena + o->offset;
+    }
     g->planned = true;
     return AG_OK;
 }

@@ -32,16 +32,23 @@ void ag_graph_print(const ag_graph *g, FILE *to)
         char offset[32] = "-";
         if (t->owner->offset >= 0 && t->live) snprintf(offset, sizeof offset, "%lld", (long long)t->owner->offset);
         fprintf(to, "%6d  %-20s %-5s %-22s %10s ", t->id, ag__op_names[t->op], ag_dtype_name(t->dtype),
-                t->rule->effect ? "effect" : ag__shape_text(t), t->live ? offset : "dropped");
+                t->rule->effect ? "effect" : ag__shape_text(t),
+                !t->live         ? "dropped"
+                : ag__aliased(t) ? "alias"
+                                 : offset);
         for (int j = 0; j < t->inputs && j < 8; j++) fprintf(to, " %d", t->in[j]->id);
         if (t->inputs > 8) fprintf(to, " ... (%d)", t->inputs);
         fprintf(to, "%s%s%s\n", *t->name ? "  " : "", t->of_gradient ? "d " : "", t->name);
     }
     const ag_plan_report *r = &g->report;
     if (g->planned)
-        fprintf(to, "%lld nodes, %lld dropped; arena %.2f MiB (%.2f MiB unshared), states %.2f MiB, inputs %.2f MiB\n",
-                (long long)r->nodes, (long long)r->dropped, (double)r->arena_bytes / 0x1p20,
-                (double)r->unshared_bytes / 0x1p20, (double)r->state_bytes / 0x1p20, (double)r->input_bytes / 0x1p20);
+        fprintf(
+            to,
+            "%lld nodes (%lld recomputed), %lld dropped; arena %.2f MiB (%.2f MiB unshared, %.2f MiB live at most), "
+            "states %.2f MiB, inputs %.2f MiB\n",
+            (long long)r->nodes, (long long)r->recomputed, (long long)r->dropped, (double)r->arena_bytes / 0x1p20,
+            (double)r->unshared_bytes / 0x1p20, (double)r->bound_bytes / 0x1p20, (double)r->state_bytes / 0x1p20,
+            (double)r->input_bytes / 0x1p20);
 }
 
 void ag_graph_dot(const ag_graph *g, FILE *to)

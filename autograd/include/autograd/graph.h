@@ -104,11 +104,24 @@ double ag_value(const ag_tensor *t);
  * error of the graph that names the op. */
 void ag_gradient(ag_tensor *loss, int n, ag_tensor *const *wrt, ag_tensor **out);
 
+/* The gradient of sum(y * dy) for wrt[i], dy of y's shape: what ag_gradient does after a loss whose gradient for y is dy. Two
+ * losses that meet in y need only one pass from there on. */
+void ag_pullback(ag_tensor *y, ag_tensor *dy, int n, ag_tensor *const *wrt, ag_tensor **out);
+
+/* Recomputation: what is built between begin and end is a block (a block inside a block belongs to the outer one). Of a block,
+ * only what is read outside of it need stay in memory for the gradient; a plan under a memory bound computes the rest again. Bits
+ * do not change, random numbers included. Other plans ignore blocks. */
+void ag_block_begin(ag_graph *g);
+void ag_block_end(ag_graph *g);
+
 /* After everything else of a run: state = value (same shape and type). */
 void ag_assign(ag_tensor *state, ag_tensor *value);
 
 /* The same where `mask` (broadcast to the state) is not 0; elsewhere the state stays as earlier effects left it. */
 void ag_assign_where(ag_tensor *state, ag_tensor *mask, ag_tensor *value);
+
+/* The group, 0 to 31, of the effects that are made from now on (0 at the start); see ag_graph_run_groups. */
+void ag_graph_effect_group(ag_graph *g, unsigned group);
 
 /* Keeps t (and what it needs) alive so that ag_data(t) can be read after a run. Returns t. */
 ag_tensor *ag_keep(ag_tensor *t);
@@ -116,28 +129,40 @@ ag_tensor *ag_keep(ag_tensor *t);
 /* ---- plan and run --------------------------------------------------------------------------------------------- */
 
 typedef struct ag_plan_options {
-    int64_t memory_limit; /* bytes for arena and leaves; 0 = no bound. A plan over it is AG_ERR_MEMORY */
-    bool unshared;        /* every tensor its own memory: for tests and debugging */
+    int64_t
+        memory_limit; /* bytes for arena and leaves; 0 = no bound. A plan over it recomputes the marked blocks; if that is not
+                             enough it is AG_ERR_MEMORY */
+    int64_t batch;  /* size of the first axis of what grows with the batch, for the batch that would fit; 0 = unknown */
+    bool unshared;  /* every tensor its own memory: for tests and debugging */
+    bool recompute; /* recompute the marked blocks even if there is no need */
 } ag_plan_options;
 
 typedef struct ag_plan_report {
-    int64_t nodes, dropped; /* nodes run; nodes dropped because nothing needs them */
-    int64_t arena_bytes;    /* the one block that all intermediate tensors share */
-    int64_t unshared_bytes; /* what they would take with a buffer each */
-    int64_t state_bytes;    /* parameters, moments, averages */
-    int64_t input_bytes;    /* inputs and constants */
-    int64_t scratch_bytes;  /* kernels' working memory, shared by all nodes (part of arena_bytes) */
+    int64_t nodes, dropped;  /* nodes run; nodes dropped because nothing needs them */
+    int64_t arena_bytes;     /* the one block that all intermediate tensors share */
+    int64_t unshared_bytes;  /* what they would take with a buffer each */
+    int64_t state_bytes;     /* parameters, moments, averages */
+    int64_t input_bytes;     /* inputs and constants */
+    int64_t scratch_bytes;   /* kernels' working memory, shared by all nodes (part of arena_bytes) */
+    int64_t bound_bytes;     /* the most that lives at one time: no arena is smaller */
+    int64_t recomputed;      /* nodes that run a second time; 0 if everything is kept */
+    int64_t batch_that_fits; /* with memory_limit and batch: the largest batch that fits, by estimate; 0 = none */
 } ag_plan_report;
 
 /* Plans and allocates; must come before the first run and after the last op. `options` may be NULL.
- * Errors: the first mistake of the building code; AG_ERR_MEMORY with the figures. */
+ * Errors: the first mistake of the building code; AG_ERR_MEMORY with the figures and the batch that would fit. */
 ag_err ag_graph_plan(ag_graph *g, const ag_plan_options *options);
-/* What a plan would need, without allocating. */
+/* What a plan would need, without allocating. `out` is filled even if the plan is over its bound. */
 ag_err ag_graph_plan_report(ag_graph *g, const ag_plan_options *options, ag_plan_report *out);
 
 /* Runs every node and then the effects. `step` keys the random ops. Errors: AG_ERR_DIVERGED if anomaly detection is on
  * and a value is not finite (the message names the first tensor); AG_ERR_FAILED if not planned. */
 ag_err ag_graph_run(ag_graph *g, uint64_t step);
+
+/* The same with only the effects whose group's bit is set in `groups`. So gradients are summed over k micro-batches: group 0 adds
+ * each run's gradients to sums that are states, group 1 updates and clears them; k - 1 runs with groups 1u << 0, then one with all
+ * (opt_accumulate in optim/optim.h). */
+ag_err ag_graph_run_groups(ag_graph *g, uint64_t step, unsigned groups);
 
 /* The same without the effects: states stay as they are. */
 ag_err ag_graph_run_pure(ag_graph *g, uint64_t step);
@@ -149,6 +174,10 @@ void ag_graph_anomaly(ag_graph *g, bool on);
 
 void ag_graph_print(const ag_graph *g, FILE *to); /* one line a node: number, op, shape, inputs, offset, name */
 void ag_graph_dot(const ag_graph *g, FILE *to);   /* Graphviz */
+/* The plan's memory: every storage of the arena with offset, size, first and last node, op and name, largest first. */
+void ag_graph_memory_print(const ag_graph *g, FILE *to);
+/* The same as a picture (SVG): time to the right, address upwards, one box a storage, what it is on hover. */
+void ag_graph_memory_svg(const ag_graph *g, FILE *to);
 /* Profile: off by default; when on, runs are timed node by node. */
 void ag_graph_profile(ag_graph *g, bool on);
 /* Time, share, GFLOP/s and GB/s per op, then per scope (to `depth` name parts), summed over the profiled runs. */

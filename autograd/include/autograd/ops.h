@@ -183,14 +183,44 @@ ag_tensor *ag_one_hot(ag_tensor *codes, int64_t K);
 
 /* ---- effects ------------------------------------------------------------------------------------------------------- */
 
+/* What all optimizers share. */
+typedef struct ag_update_options {
+    double weight_decay; /* 0 = none; decoupled from the gradient, except in SGD                           */
+    const bool *decayed; /* [n] which of the parameters decay; NULL = all                                   */
+    double clip;         /* gradients are scaled so that their norm, all together, is at most this; 0 = not */
+    ag_tensor *norm;     /* state [] that receives that norm before clipping; NULL = nobody asks            */
+} ag_update_options;
+
 typedef struct ag_adam_options {
     double beta1, beta2, epsilon; /* 0.9, 0.999, 1e-8 as published */
-    double weight_decay;          /* decoupled (AdamW); 0 = none */
+    ag_update_options update;
 } ag_adam_options;
 
-/* Adam over n parameters in one pass: reads rate [] and step [] (1 for the first update), changes params, m, v.
- * Kingma, Ba 2015, arXiv:1412.6980, algorithm 1; decay: Loshchilov, Hutter 2019, arXiv:1711.05101 */
+typedef struct ag_sgd_options {
+    double momentum; /* 0 = plain */
+    bool nesterov;
+    ag_update_options update;
+} ag_sgd_options;
+
+typedef struct ag_lion_options {
+    double beta1, beta2; /* 0.9, 0.99 as published */
+    ag_update_options update;
+} ag_lion_options;
+
+/* Optimizers: n parameters (states) in one pass from their gradients, which may be states too; rate []: the learning rate; step []:
+ * number of this update, from 1. Moments m and v are states of the parameters' shapes that start as zero.
+ * Adam: Kingma, Ba 2015, arXiv:1412.6980, algorithm 1; with decay AdamW: Loshchilov, Hutter 2019, arXiv:1711.05101
+ * SGD with momentum: Sutskever and others 2013.   Lion: Chen and others 2023, arXiv:2302.06675 */
 void ag_adam(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor *const *m, ag_tensor *const *v,
              ag_tensor *rate, ag_tensor *step, const ag_adam_options *o);
+void ag_sgd(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor *const *m, ag_tensor *rate,
+            const ag_sgd_options *o);
+void ag_lion(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor *const *m, ag_tensor *rate,
+             const ag_lion_options *o);
+/* sums[i] += factor * values[i]; the sums are states. */
+void ag_accumulate(int n, ag_tensor *const *sums, ag_tensor *const *values, double factor);
+/* means[i] = d means[i] + (1 - d) values[i], d = decay or, with warmup, min(decay, (1 + t) / (10 + t)), t the value of step [] from
+ * 1; the means are states. Values that are states are read after the effects made before. */
+void ag_average(int n, ag_tensor *const *means, ag_tensor *const *values, double decay, bool warmup, ag_tensor *step);
 
 #endif
