@@ -8,6 +8,7 @@
 #include "autograd/cpu.h"
 #include "command.h"
 #include "options.h"
+#include "signals.h"
 #include "terminal.h"
 
 enum { MAX_FLAGS = 40, CODE = 256 };
@@ -145,10 +146,16 @@ ag_err command_parse(const command *c, const command_flag *flags, int argc, char
     return apply_shared(c, flags, done);
 }
 
-int command_end(ag_err err)
+int command_fail(ag_err err)
 {
     if (err) terminal_error(ag_error_message());
     return ag_error_exit_status(err);
+}
+
+int command_end(ag_err err)
+{
+    const int status = command_fail(err);
+    return err && signals_received() ? 128 + signals_received() : status;
 }
 
 ag_err command_words(const command *c, int n, int want)

@@ -44,6 +44,8 @@ typedef struct command_flag {
 ag_err command_parse(const command *c, const command_flag *flags, int argc, char **argv, char ***words, int *n,
                      bool *done);
 /* Prints the message of a failure; returns its exit status. AG_OK: 0. */
+int command_fail(ag_err err);
+/* The same for a command that a signal ends: 128 + its number. */
 int command_end(ag_err err);
 /* "eval: RUN missing; usage: tessera eval RUN --data DATA.h5" if there are not `want` words. */
 ag_err command_words(const command *c, int n, int want);

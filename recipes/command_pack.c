@@ -151,10 +151,5 @@ int command_pack(const command *c, int argc, char **argv)
     if (err || done) return command_end(err);
     if (!n) return command_end(command_words(c, 0, 1));
     if ((err = command_need(c, a.out, "-o DATA.h5"))) return command_end(err);
-    err = run_pack(&a, words, n);
-    if (err && signals_received()) {
-        command_end(err);
-        return 128 + signals_received();
-    }
-    return command_end(err);
+    return command_end(run_pack(&a, words, n));
 }

@@ -81,7 +81,7 @@ static ag_err from_run(train_config *config, const arguments *a, char **data)
     return err;
 }
 
-static int finish(ag_err err, int signal) { return err ? command_end(err) : signal ? 128 + signal : 0; }
+static int finish(ag_err err, int signal) { return err ? command_fail(err) : signal ? 128 + signal : 0; }
 
 static int run_train(const command *c, const arguments *a, const char *name, int argc, char **argv)
 {

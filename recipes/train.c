@@ -27,6 +27,26 @@ static ag_err one_step(trainer *t)
     return AG_OK;
 }
 
+/* Evaluation and samples of this step, unless they were made before the run was stopped. */
+static ag_err look(trainer *t)
+{
+    const bool last = t->step == t->o->steps;
+    ag_err err = AG_OK;
+    if ((due(t->step, t->o->eval_every) || (last && t->o->eval_every)) && t->eval_step != t->step)
+        err = train_evaluate(t);
+    if (err) return err;
+    if ((due(t->step, t->o->samples_every) || (last && t->o->samples_every)) && t->samples_step != t->step)
+        err = train_samples(t);
+    return err;
+}
+
+static void print_profile(trainer *t)
+{
+    terminal_end_live();
+    ag_graph_profile_print(t->train->graph, 2, stderr);
+    ag_graph_profile(t->train->graph, false);
+}
+
 /* What a finished step brings with it. */
 static ag_err after_step(trainer *t)
 {
@@ -34,14 +54,9 @@ static ag_err after_step(trainer *t)
     const bool last = t->step == t->o->steps;
     if (due(t->step, t->o->log_every) || last) err = train_log_write(t);
     train_log_live(t);
-    if (!err && (due(t->step, t->o->eval_every) || (last && t->o->eval_every))) err = train_evaluate(t);
-    if (!err && (due(t->step, t->o->samples_every) || (last && t->o->samples_every))) err = train_samples(t);
+    if (!err) err = look(t);
     if (!err && (save_due(t) || last)) err = train_save(t);
-    if (!err && t->config->profile && t->step - t->first_step == t->config->profile) {
-        terminal_end_live();
-        ag_graph_profile_print(t->train->graph, 2, stderr);
-        ag_graph_profile(t->train->graph, false);
-    }
+    if (t->config->profile && t->step - t->first_step == t->config->profile) print_profile(t);
     return err;
 }
 
@@ -58,7 +73,7 @@ static ag_err stop(trainer *t, int *signal)
 
 static ag_err loop(trainer *t, int *signal)
 {
-    ag_err err = AG_OK;
+    ag_err err = t->step > 0 ? look(t) : AG_OK; /* a stop may have cut it short */
     while (!err && t->step < t->o->steps) {
         err = one_step(t);
         if (!err) err = after_step(t);
@@ -69,11 +84,18 @@ static ag_err loop(trainer *t, int *signal)
 
 ag_err train(const train_config *c, int *signal)
 {
-    trainer t = {.config = c, .o = c->options, .best = INFINITY, .best_step = -1, .saved_step = -1};
+    trainer t = {.config = c,
+                 .o = c->options,
+                 .best = INFINITY,
+                 .best_step = -1,
+                 .saved_step = -1,
+                 .eval_step = -1,
+                 .samples_step = -1};
     *signal = 0;
     ag_err err = train_open(&t);
     if (!err) err = loop(&t, signal);
     terminal_end_live();
+    if (!err) train_say_memory(&t);
     if (!err && !*signal) err = train_report(&t);
     train_close(&t);
     return err;

@@ -7,6 +7,7 @@
 
 #include "autograd/cpu.h"
 #include "grids.h"
+#include "memory.h"
 #include "terminal.h"
 #include "trainer.h"
 
@@ -74,6 +75,7 @@ static ag_err plan_graphs(trainer *t)
     if (err) return err;
     const int64_t eval = b.arena_bytes + b.input_bytes, loader = 3 * t->o->batch * (int64_t)images_bytes(&t->image);
     const int64_t total = a.arena_bytes + a.state_bytes + a.input_bytes + eval + loader;
+    t->memory_planned = total;
     terminal_line("parameters %lld (+ %lld in buffers); %.2f GFLOP a step",
                   (long long)nn_params_numel(t->params, NN_PARAMETER), (long long)nn_params_numel(t->params, NN_BUFFER),
                   ag_graph_flops(t->train->graph) * 1e-9);
@@ -176,6 +178,8 @@ ag_err train_open(trainer *t)
     if (!(t->variance > 0))
         return ag_fail(AG_ERR_DATA, "%s: all training pixels are equal, there is nothing to learn", t->config->data);
     say_machine(t);
+    memory_reset_peak();
+    t->memory_before = memory_resident();
     if ((err = build_graphs(t)) || (err = plan_graphs(t)) || (err = print_graph(t))) return err;
     if ((err = t->config->resume ? train_load_weights(t) : start_codebooks(t))) return err;
     if ((err = open_loader(t, position))) return err;
@@ -185,6 +189,14 @@ ag_err train_open(trainer *t)
     t->began = t->window.began = t->saved_at = terminal_clock();
     if ((err = train_record_open(t))) return err;
     return t->config->resume ? AG_OK : train_save(t); /* from here on there is always something to resume */
+}
+
+void train_say_memory(const trainer *t)
+{
+    const int64_t peak = memory_peak();
+    if (!peak || !t->memory_before) return;
+    terminal_line("memory measured %.1f MiB at its peak, above the %.1f of program and libraries; planned %.1f",
+                  mib(peak - t->memory_before), mib(t->memory_before), mib(t->memory_planned));
 }
 
 void train_close(trainer *t)

@@ -52,6 +52,8 @@ static char *state_text(const trainer *t)
     cJSON_AddStringToObject(state, "data_fingerprint", t->fingerprint);
     option_add_real(state, "mean", t->mean);
     option_add_real(state, "variance", t->variance);
+    cJSON_AddNumberToObject(state, "eval_step", (double)t->eval_step);
+    cJSON_AddNumberToObject(state, "samples_step", (double)t->samples_step);
     if (t->best_step >= 0) {
         option_add_real(state, "best_nmse", t->best);
         cJSON_AddNumberToObject(state, "best_step", (double)t->best_step);
@@ -192,6 +194,8 @@ ag_err train_load_state(trainer *t, int64_t *position)
     t->variance = number(state, "variance", 0);
     t->best = number(state, "best_nmse", INFINITY);
     t->best_step = (int64_t)number(state, "best_step", -1);
+    t->eval_step = (int64_t)number(state, "eval_step", -1);
+    t->samples_step = (int64_t)number(state, "samples_step", -1);
     if (t->step < 0 || *position < 0 || !(t->variance > 0))
         err = ag_fail(AG_ERR_CHECKPOINT, "%s: its state lacks step, position or variance; it cannot be resumed", path);
     else if (t->step >= t->o->steps)
@@ -256,6 +260,7 @@ ag_err train_evaluate(trainer *t)
         t->last = (evaluation){0};
         return AG_OK;
     }
+    t->eval_step = t->step;
     if (!err) err = train_log_evaluation(t, &t->last);
     if (err || !(t->last.nmse < t->best)) return err;
     t->best = t->last.nmse;
@@ -286,6 +291,7 @@ ag_err train_samples(trainer *t)
         if (signals_received()) err = AG_OK;
         goto out;
     }
+    t->samples_step = t->step;
     if ((err = grids_pairs(&grid, &t->image, t->sample_count, pixels, pixels + bytes))) goto out;
     if ((err = data_picture_write_png(path, &grid))) goto out;
     err = train_record_samples(t, &grid);

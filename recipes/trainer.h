@@ -45,11 +45,12 @@ typedef struct trainer {
     int64_t sample_count;
 
     int64_t step, first_step;
-    double best; /* nmse of best.h5; infinite before the first evaluation */
-    int64_t best_step, saved_step;
-    evaluation last;        /* the latest; images 0: none yet */
-    double began, saved_at; /* clock */
-    double images_per_s;    /* of the last line */
+    double best;                                            /* nmse of best.h5; infinite before the first evaluation */
+    int64_t best_step, saved_step, eval_step, samples_step; /* -1: never */
+    evaluation last;                                        /* the latest; images 0: none yet */
+    int64_t memory_before, memory_planned; /* bytes: resident before the graphs; what they were to add */
+    double began, saved_at;                /* clock */
+    double images_per_s;                   /* of the last line */
     train_window window;
     double *counts; /* [largest K] */
     char live[256]; /* figures of the last log line, for the live line */
@@ -60,6 +61,7 @@ typedef struct trainer {
 /* train_open.c */
 ag_err train_open(trainer *t);
 void train_close(trainer *t);
+void train_say_memory(const trainer *t);                     /* planned and measured */
 ag_err train_next_batch(trainer *t, run *r, double *waited); /* from the loader into r->pixels */
 
 /* train_log.c */

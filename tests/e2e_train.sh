@@ -24,9 +24,12 @@ expect 0 "$tessera" synth scenes -n 100 --size 32 -o data.h5
 # twenty steps: the loss falls, the files appear
 expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o whole --steps 20 "$@"
 grep -q 'memory planned' err.txt || fail "planned memory is not printed"
-for file in run.json metrics.jsonl checkpoint.h5 best.h5 samples/recon-00000010.png samples/recon-00000020.png; do
+for file in run.json metrics.jsonl checkpoint.h5 best.h5 report.html samples/recon-00000010.png samples/recon-00000020.png; do
     [ -s "whole/$file" ] || fail "whole/$file is missing"
 done
+grep -q '<polyline' whole/report.html && grep -q 'src="data:image/png;base64,iVBOR' whole/report.html || fail "report.html lacks curves or samples"
+grep -Eq 'https?://|<script|<link' whole/report.html && fail "report.html needs other files"
+grep -q '^memory measured' err.txt || fail "measured memory is not printed"
 ls whole/events.out.tfevents.* >/dev/null
 [ "$(grep -c '"split":"train"' whole/metrics.jsonl)" = 4 ] || fail "not a line per log step"
 grep -q "$(printf '\r')" err.txt && fail "carriage return in what is no terminal"
@@ -83,6 +86,10 @@ for key in mse nmse psnr ssim bits_per_pixel codes used usage perplexity; do
 done
 awk "BEGIN { exit !($(number bits_per_pixel out.txt) == 4 * 64 / 1024) }" || fail "bits per pixel"
 awk "BEGIN { exit !($(number nmse out.txt) < 1.5) }" || fail "nmse $(number nmse out.txt)"
+
+expect 0 "$tessera" report whole
+expect 0 "$tessera" eval whole --data data.h5 --usage usage.png
+[ "$(head -c 4 usage.png | tail -c 3)" = PNG ] || fail "usage.png is no PNG"
 
 # encode + decode = reconstruct, bit for bit
 expect 0 "$tessera" reconstruct whole --data data.h5 -o grid.png
