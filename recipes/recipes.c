@@ -34,7 +34,7 @@ static const option rows[] = {
     OPTION_FLAG(struct train_options, flip, "ours", "mirror images left-right with probability 1/2"),
     ROW_INT(log_every, 1, 1e9, "steps between lines of metrics.jsonl; figures are means over these steps"),
     ROW_INT(eval_every, 0, 1e9, "steps between evaluations, which also keep best.h5" NEVER),
-    ROW_INT(eval_images, 0, 1e9, "images of each evaluation during training (0: the whole split)"),
+    ROW_INT(eval_images, 0, 1e9, "images of each evaluation during training, spread over the split (0: all)"),
     ROW_INT(save_every, 0, 1e9, "steps between checkpoints (0: by time alone)"),
     OPTION_REAL(struct train_options, save_minutes, 0, 1e6, "ours", "minutes between checkpoints (0: by steps alone)"),
     ROW_INT(samples_every, 0, 1e9, "steps between grids of reconstructions in samples/" NEVER),

@@ -22,6 +22,9 @@ void signals_install(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); /* a file over the size limit is an error of the write, with a message */
+#endif
 }
 
 int signals_received(void) { return received; }

@@ -37,10 +37,15 @@ static ag_err choose_evaluation(trainer *t)
     t->eval_split = info->in_split[DATA_VALIDATION] ? DATA_VALIDATION
                     : info->in_split[DATA_TEST]     ? DATA_TEST
                                                     : DATA_TRAIN;
-    t->eval_indices = data_set_indices(t->eval_set, t->eval_split, &t->eval_count);
-    t->sample_count = t->eval_count < SAMPLE_IMAGES ? t->eval_count : SAMPLE_IMAGES;
-    grids_spread(t->eval_count, t->eval_indices, t->sample_count, t->sample_indices);
-    if (limit && t->eval_count > limit) t->eval_count = limit;
+    int64_t count;
+    const int64_t *all = data_set_indices(t->eval_set, t->eval_split, &count);
+    t->sample_count = count < SAMPLE_IMAGES ? count : SAMPLE_IMAGES;
+    grids_spread(count, all, t->sample_count, t->sample_indices);
+    t->eval_count = limit && count > limit ? limit : count;
+    t->eval_indices = malloc((size_t)t->eval_count * sizeof *t->eval_indices);
+    if (!t->eval_indices) return ag_fail(AG_ERR_MEMORY, "no memory for %lld indices", (long long)t->eval_count);
+    grids_spread(count, all, t->eval_count,
+                 t->eval_indices); /* files are often sorted by class: take every part of it */
     return AG_OK;
 }
 
@@ -209,5 +214,6 @@ void train_close(trainer *t)
     data_set_close(t->set);
     data_set_close(t->eval_set);
     evaluation_free(&t->last);
+    free(t->eval_indices);
     free(t->counts);
 }

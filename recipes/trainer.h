@@ -39,7 +39,7 @@ typedef struct trainer {
     run *train, *eval;
 
     data_split eval_split;
-    const int64_t *eval_indices;
+    int64_t *eval_indices; /* spread over the split */
     int64_t eval_count;
     int64_t sample_indices[SAMPLE_IMAGES];
     int64_t sample_count;
@@ -50,10 +50,8 @@ typedef struct trainer {
     evaluation last;                                        /* the latest; images 0: none yet */
     int64_t memory_before, memory_planned; /* bytes: resident before the graphs; what they were to add */
     double began, saved_at;                /* clock */
-    double images_per_s;                   /* of the last line */
     train_window window;
     double *counts; /* [largest K] */
-    char live[256]; /* figures of the last log line, for the live line */
     ckpt_run *folder;
     ckpt_log *log;
 } trainer;
@@ -84,7 +82,8 @@ ag_err train_load_weights(trainer *t);
 ag_err train_evaluate(trainer *t);
 ag_err train_samples(trainer *t);
 ag_err train_report(trainer *t);
-ag_err train_diverged(trainer *t); /* AG_ERR_DIVERGED with the name of a tensor that is not finite */
+ag_err train_anomaly(const trainer *t); /* the same for what --anomaly has found */
+ag_err train_diverged(trainer *t);      /* AG_ERR_DIVERGED with the name of a tensor that is not finite */
 /* "tessera train vqvae --data D -o RUN --resume" with quoting for a shell. */
 void train_resume_command(const trainer *t, char *out, size_t size);
 
