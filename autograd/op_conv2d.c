@@ -1,7 +1,8 @@
 /* The three bilinear maps of a convolution; each one's gradients are the other two, so they can be differentiated any
- * number of times. A is the number of channels on the large side x, B on the strided side y; the weight is [kh,kw,A,B] in all.
+ * number of times. A is the number of channels on the large side x, B on the strided side y; the weight is [kh,kw,A,B] in all,
+ * or with G groups [kh,kw,A/G,B], where each B/G of the B channels belong to A/G of the A. Stride s, dilation d.
  *
- *   conv2d              y = act(F(x, w) + bias + residual)    F(x,w)[oy,ox,b] = sum x[oy s + ky - top, ox s + kx - left, a] w[ky,kx,a,b]
+ *   conv2d              y = act(F(x, w) + bias + residual)    F(x,w)[oy,ox,b] = sum x[oy s + ky d - top, ox s + kx d - left, a] w[ky,kx,a,b]
  *   conv2d_transposed   x = act(T(y, w) + bias + residual)    T: the transpose of F in x
  *   conv2d_weight_grad  w = W(x, y)                           W: the transpose of F in w
  *
@@ -30,12 +31,14 @@ static k_conv kernel_sizes(const conv *c, const ag_tensor *x, const ag_tensor *y
                     .kw = c->kw,
                     .stride = c->o.stride,
                     .top = c->o.pad[0],
-                    .left = c->o.pad[2]};
+                    .left = c->o.pad[2],
+                    .dilation = c->o.dilation,
+                    .groups = c->o.groups};
 }
 
 static double conv_flops(const k_conv *c)
 {
-    return 2.0 * (double)c->n * (double)c->ho * (double)c->wo * (double)c->b * (double)c->a * c->kh * c->kw;
+    return 2.0 * (double)c->n * (double)c->ho * (double)c->wo * (double)c->b * (double)c->a * c->kh * c->kw / c->groups;
 }
 
 static const real *operand(const ag_tensor *y, bool there, int i) { return there ? y->in[i]->data : NULL; }
@@ -47,10 +50,12 @@ static k_epilogue epilogue(const ag_tensor *y, const conv *c)
                         .activation = c->o.activation == AG_RELU ? K_RELU : K_LINEAR};
 }
 
-/* Result size of F along an axis; 0 if there is none. */
-static int64_t forward_size(int64_t n, int pads, int kernel, int stride)
+/* Result size of F along an axis (0: height, 1: width); 0 if there is none. */
+static int64_t forward_size(const conv *c, int64_t n, int axis)
 {
-    return n + pads < kernel ? 0 : (n + pads - kernel) / stride + 1;
+    const int64_t pads = (int64_t)c->o.pad[2 * axis] + c->o.pad[2 * axis + 1];
+    const int64_t reach = ((axis ? c->kw : c->kh) - 1) * (int64_t)c->o.dilation + 1;
+    return n + pads < reach ? 0 : (n + pads - reach) / c->o.stride + 1;
 }
 
 static ag_err check_images(const ag_tensor *t, const char *what)
@@ -64,7 +69,11 @@ static ag_err check_options(const conv *c)
     for (int i = 0; i < 4; i++)
         if (c->o.pad[i] < 0) return ag_fail(AG_ERR_SHAPE, "negative padding");
     if (c->o.activation > AG_RELU) return ag_fail(AG_ERR_SHAPE, "a convolution fuses ReLU or nothing");
-    if (c->o.stride < 1) return ag_fail(AG_ERR_SHAPE, "stride %d", c->o.stride);
+    if (c->o.stride < 1 || c->o.dilation < 1)
+        return ag_fail(AG_ERR_SHAPE, "stride %d, dilation %d", c->o.stride, c->o.dilation);
+    if (c->o.groups < 1) return ag_fail(AG_ERR_SHAPE, "%d groups", c->o.groups);
+    if (c->o.activation != AG_LINEAR && c->o.activation != AG_RELU)
+        return ag_fail(AG_ERR_SHAPE, "a product fuses no activation but ReLU");
     return c->kh < 1 || c->kw < 1 ? ag_fail(AG_ERR_SHAPE, "kernel %d x %d", c->kh, c->kw) : AG_OK;
 }
 
@@ -85,11 +94,11 @@ static ag_err conv2d_shape(ag_tensor *y)
     const ag_tensor *x = y->in[0], *w = y->in[1];
     ag_err err = check_images(x, "the input");
     if (err || (err = check_images(w, "the weight")) || (err = check_options(c))) return err;
-    if (w->shape[2] != x->shape[3])
-        return ag_fail(AG_ERR_SHAPE, "%lld channels meet a weight for %lld", (long long)x->shape[3],
-                       (long long)w->shape[2]);
-    const int64_t ho = forward_size(x->shape[1], c->o.pad[0] + c->o.pad[1], c->kh, c->o.stride);
-    const int64_t wo = forward_size(x->shape[2], c->o.pad[2] + c->o.pad[3], c->kw, c->o.stride);
+    if (w->shape[2] * c->o.groups != x->shape[3] || w->shape[3] % c->o.groups)
+        return ag_fail(AG_ERR_SHAPE, "%lld channels meet a weight for %d group%s of %lld to %lld in all",
+                       (long long)x->shape[3], c->o.groups, c->o.groups > 1 ? "s" : "", (long long)w->shape[2],
+                       (long long)w->shape[3]);
+    const int64_t ho = forward_size(c, x->shape[1], 0), wo = forward_size(c, x->shape[2], 1);
     if (!ho || !wo) return ag_fail(AG_ERR_SHAPE, "the kernel is larger than the padded image");
     err = ag__shape_set(y, 4, (int64_t[]){x->shape[0], ho, wo, w->shape[3]});
     return err ? err : check_extras(y, c);
@@ -157,17 +166,18 @@ static ag_err conv2d_transposed_shape(ag_tensor *x)
     int64_t size[2];
     ag_err err = check_images(y, "the input");
     if (err || (err = check_images(w, "the weight")) || (err = check_options(c))) return err;
-    if (w->shape[3] != y->shape[3])
-        return ag_fail(AG_ERR_SHAPE, "%lld channels meet a weight for %lld", (long long)y->shape[3],
-                       (long long)w->shape[3]);
+    if (w->shape[3] != y->shape[3] || w->shape[3] % c->o.groups)
+        return ag_fail(AG_ERR_SHAPE, "%lld channels meet a weight for %lld in %d group%s", (long long)y->shape[3],
+                       (long long)w->shape[3], c->o.groups, c->o.groups > 1 ? "s" : "");
     for (int i = 0; i < 2; i++) {
-        const int kernel = i ? c->kw : c->kh, pads = c->o.pad[2 * i] + c->o.pad[2 * i + 1];
-        size[i] = c->o.out[i] ? c->o.out[i] : c->o.stride * (y->shape[1 + i] - 1) + kernel - pads;
-        if (size[i] < 1 || forward_size(size[i], pads, kernel, c->o.stride) != y->shape[1 + i])
+        const int64_t reach = ((i ? c->kw : c->kh) - 1) * (int64_t)c->o.dilation + 1;
+        const int64_t pads = (int64_t)c->o.pad[2 * i] + c->o.pad[2 * i + 1];
+        size[i] = c->o.out[i] ? c->o.out[i] : c->o.stride * (y->shape[1 + i] - 1) + reach - pads;
+        if (size[i] < 1 || forward_size(c, size[i], i) != y->shape[1 + i])
             return ag_fail(AG_ERR_SHAPE, "an axis of %lld cannot come from one of %lld", (long long)y->shape[1 + i],
                            (long long)size[i]);
     }
-    err = ag__shape_set(x, 4, (int64_t[]){y->shape[0], size[0], size[1], w->shape[2]});
+    err = ag__shape_set(x, 4, (int64_t[]){y->shape[0], size[0], size[1], w->shape[2] * c->o.groups});
     return err ? err : check_extras(x, c);
 }
 
@@ -216,11 +226,13 @@ static ag_err conv2d_weight_grad_shape(ag_tensor *w)
     const ag_tensor *x = w->in[0], *y = w->in[1];
     ag_err err = check_images(x, "the input");
     if (err || (err = check_images(y, "the gradient")) || (err = check_options(c))) return err;
-    if (x->shape[0] != y->shape[0] ||
-        forward_size(x->shape[1], c->o.pad[0] + c->o.pad[1], c->kh, c->o.stride) != y->shape[1] ||
-        forward_size(x->shape[2], c->o.pad[2] + c->o.pad[3], c->kw, c->o.stride) != y->shape[2])
+    if (x->shape[0] != y->shape[0] || forward_size(c, x->shape[1], 0) != y->shape[1] ||
+        forward_size(c, x->shape[2], 1) != y->shape[2])
         return ag_fail(AG_ERR_SHAPE, "the gradient is not of this input's convolution");
-    return ag__shape_set(w, 4, (int64_t[]){c->kh, c->kw, x->shape[3], y->shape[3]});
+    if (x->shape[3] % c->o.groups || y->shape[3] % c->o.groups)
+        return ag_fail(AG_ERR_SHAPE, "%lld and %lld channels are not %d groups", (long long)x->shape[3],
+                       (long long)y->shape[3], c->o.groups);
+    return ag__shape_set(w, 4, (int64_t[]){c->kh, c->kw, x->shape[3] / c->o.groups, y->shape[3]});
 }
 
 static k_conv conv2d_weight_grad_sizes(const ag_tensor *w) { return kernel_sizes(w->attr, w->in[0], w->in[1]); }
@@ -262,6 +274,8 @@ static conv attributes(const ag_conv2d_options *o, int64_t kh, int64_t kw)
 {
     conv c = {.o = o ? *o : (ag_conv2d_options){0}, .kh = (int)kh, .kw = (int)kw};
     if (!c.o.stride) c.o.stride = 1;
+    if (!c.o.dilation) c.o.dilation = 1;
+    if (!c.o.groups) c.o.groups = 1;
     return c;
 }
 
@@ -291,4 +305,12 @@ ag_tensor *ag_conv2d_weight_grad(ag_tensor *x, ag_tensor *dy, int kh, int kw, co
 {
     const conv c = attributes(o, kh, kw);
     return ag__node(AG__OP_conv2d_weight_grad, 2, (ag_tensor *[]){x, dy}, &c, sizeof c);
+}
+
+void ag_pad_same(int64_t n, int kernel, int stride, int dilation, int pad[2])
+{
+    const int64_t out = (n + stride - 1) / stride, reach = (kernel - 1) * (int64_t)(dilation ? dilation : 1) + 1;
+    const int64_t total = (out - 1) * stride + reach - n;
+    pad[0] = total > 0 ? (int)(total / 2) : 0;
+    pad[1] = total > 0 ? (int)(total - total / 2) : 0;
 }

@@ -79,7 +79,9 @@ static double tolerance(int64_t terms) { return (sizeof(real) == 4 ? 1.2e-7 : 2.
 
 static int64_t x_size(const k_conv *c) { return c->n * c->h * c->w * c->a; }
 static int64_t y_size(const k_conv *c) { return c->n * c->ho * c->wo * c->b; }
-static int64_t w_size(const k_conv *c) { return (int64_t)c->kh * c->kw * c->a * c->b; }
+static int groups_of(const k_conv *c) { return c->groups > 1 ? c->groups : 1; }
+static int dilation_of(const k_conv *c) { return c->dilation > 1 ? c->dilation : 1; }
+static int64_t w_size(const k_conv *c) { return (int64_t)c->kh * c->kw * c->a / groups_of(c) * c->b; }
 
 enum product { FORWARD, INPUT, WEIGHT };
 
@@ -101,11 +103,13 @@ static void reference_epilogue(const k_epilogue *e, int64_t channels, int64_t n,
 static void reference_pair(const k_conv *c, enum product p, int64_t xi, int64_t yi, int64_t wi, const real *x,
                            const real *y, const real *w, double *out)
 {
-    for (int64_t i = 0; i < c->a; i++)
+    const int64_t a = c->a / groups_of(c), b = c->b / groups_of(c);
+    for (int64_t i = 0; i < a; i++)
         for (int64_t j = 0; j < c->b; j++) {
-            if (p == FORWARD) out[yi + j] += (double)x[xi + i] * (double)w[wi + i * c->b + j];
-            if (p == INPUT) out[xi + i] += (double)y[yi + j] * (double)w[wi + i * c->b + j];
-            if (p == WEIGHT) out[wi + i * c->b + j] += (double)x[xi + i] * (double)y[yi + j];
+            const int64_t xs = xi + j / b * a + i;
+            if (p == FORWARD) out[yi + j] += (double)x[xs] * (double)w[wi + i * c->b + j];
+            if (p == INPUT) out[xs] += (double)y[yi + j] * (double)w[wi + i * c->b + j];
+            if (p == WEIGHT) out[wi + i * c->b + j] += (double)x[xs] * (double)y[yi + j];
         }
 }
 
@@ -114,11 +118,11 @@ static void reference(const k_conv *c, enum product p, const real *x, const real
     for (int64_t n = 0; n < c->n; n++)
         for (int64_t o = 0; o < c->ho * c->wo; o++)
             for (int tap = 0; tap < c->kh * c->kw; tap++) {
-                const int64_t iy = o / c->wo * c->stride + tap / c->kw - c->top;
-                const int64_t ix = o % c->wo * c->stride + tap % c->kw - c->left;
+                const int64_t iy = o / c->wo * c->stride + tap / c->kw * dilation_of(c) - c->top;
+                const int64_t ix = o % c->wo * c->stride + tap % c->kw * dilation_of(c) - c->left;
                 if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w) continue;
                 reference_pair(c, p, ((n * c->h + iy) * c->w + ix) * c->a, (n * c->ho * c->wo + o) * c->b,
-                               tap * c->a * c->b, x, y, w, out);
+                               tap * c->a / groups_of(c) * c->b, x, y, w, out);
             }
 }
 
@@ -142,7 +146,10 @@ static void run_product(const k_table *t, enum product p, const operands *o, rea
 }
 
 /* Minimal filtering trades multiplications for rounding: with points up to 2 its error is a few times that of the direct sum. */
-static double amplification(const k_conv *c) { return c->kh == 3 && c->kw == 3 && c->stride == 1 ? 4 : 1; }
+static double amplification(const k_conv *c)
+{
+    return (c->kh == 3 && c->kw == 3 && c->stride == 1) || (c->kh == 4 && c->kw == 4 && c->stride == 2) ? 4 : 1;
+}
 
 static void compare(const char *table, enum product p, const k_conv *c, const real *got, const double *want, int64_t n)
 {
@@ -152,9 +159,9 @@ static void compare(const char *table, enum product p, const k_conv *c, const re
                                        : c->n * c->ho * c->wo;
     for (int64_t i = 0; i < n; i++)
         if (!(fabs((double)got[i] - want[i]) <= amplification(c) * tolerance(terms)))
-            fail_msg("%s %s: n %d, x %dx%dx%d, y %dx%dx%d, kernel %dx%d stride %d pad %d,%d: at %d: %.9g, not %.9g",
+            fail_msg("%s %s: n %d, x %dx%dx%d, y %dx%dx%d, kernel %dx%d stride %d pad %d,%d dilation %d groups %d: at %d: %.9g, not %.9g",
                      table, names[p], (int)c->n, (int)c->h, (int)c->w, (int)c->a, (int)c->ho, (int)c->wo, (int)c->b,
-                     c->kh, c->kw, c->stride, c->top, c->left, (int)i, (double)got[i], want[i]);
+                     c->kh, c->kw, c->stride, c->top, c->left, c->dilation, c->groups, (int)i, (double)got[i], want[i]);
 }
 
 static void check_product(enum product p, const operands *o)
@@ -192,6 +199,15 @@ static void check_conv(const k_conv *c, unsigned with)
 static int64_t pick(uint64_t *at, const int *from, int n) { return from[ag_random_below(3, 11, (*at)++, (uint64_t)n)]; }
 #define PICK(at, ...) pick(at, (const int[]){__VA_ARGS__}, (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)))
 
+/* Two or three groups, or as many as channels. */
+static void draw_groups(uint64_t *at, k_conv *c)
+{
+    c->groups = (int)PICK(at, 2, 3, 0);
+    if (!c->groups) c->groups = (int)(c->b = c->a);
+    c->a = (c->a + c->groups - 1) / c->groups * c->groups;
+    c->b = (c->b + c->groups - 1) / c->groups * c->groups;
+}
+
 /* A shape drawn from lists of odd sizes; false if it has no output. */
 static bool draw(uint64_t *at, k_conv *c)
 {
@@ -206,8 +222,11 @@ static bool draw(uint64_t *at, k_conv *c)
                   .left = (int)PICK(at, 0, 1, 2, 3)};
     c->kw = PICK(at, 0, 0, 1) ? (int)PICK(at, 1, 3, 4, 5) : c->kh;
     if (PICK(at, 0, 0, 1)) c->top = c->left = 0;
-    const int64_t tall = c->h + c->top + PICK(at, 0, 1, 2, 4) - c->kh,
-                  wide = c->w + c->left + PICK(at, 0, 1, 2, 4) - c->kw;
+    if (PICK(at, 0, 0, 1)) c->dilation = (int)PICK(at, 1, 2, 3, 4);
+    if (PICK(at, 0, 0, 1)) draw_groups(at, c);
+    const int64_t reach_h = (c->kh - 1) * dilation_of(c) + 1, reach_w = (c->kw - 1) * dilation_of(c) + 1;
+    const int64_t tall = c->h + c->top + PICK(at, 0, 1, 2, 4) - reach_h,
+                  wide = c->w + c->left + PICK(at, 0, 1, 2, 4) - reach_w;
     if (tall < 0 || wide < 0) return false;
     c->ho = tall / c->stride + 1;
     c->wo = wide / c->stride + 1;
@@ -218,7 +237,7 @@ static void convolutions_equal_plain_loops_on_odd_shapes(void **state)
 {
     (void)state;
     uint64_t at = 0;
-    for (int done = 0; done < 250;) {
+    for (int done = 0; done < 400;) {
         k_conv c;
         if (!draw(&at, &c)) continue;
         check_conv(&c, (unsigned)done % 8);
@@ -228,6 +247,19 @@ static void convolutions_equal_plain_loops_on_odd_shapes(void **state)
 
 /* Wide and deep enough to be cut into bands of rows and of columns, and for the padded pixel stride. */
 static const k_conv large[] = {
+    {.n = 17, .h = 16, .w = 18, .a = 16, .ho = 8, .wo = 9, .b = 48, .kh = 4, .kw = 4, .stride = 2, .top = 1, .left = 1},
+    {.n = 5,
+     .h = 33,
+     .w = 31,
+     .a = 32,
+     .ho = 16,
+     .wo = 15,
+     .b = 16,
+     .kh = 4,
+     .kw = 4,
+     .stride = 2,
+     .top = 1,
+     .left = 2},
     {.n = 1,
      .h = 9,
      .w = 300,
@@ -256,6 +288,33 @@ static const k_conv large[] = {
     {.n = 1, .h = 64, .w = 64, .a = 3, .ho = 32, .wo = 32, .b = 64, .kh = 4, .kw = 4, .stride = 2, .top = 1, .left = 1},
     {.n = 40, .h = 8, .w = 8, .a = 16, .ho = 8, .wo = 8, .b = 40, .kh = 3, .kw = 3, .stride = 1, .top = 1, .left = 1},
     {.n = 3, .h = 20, .w = 30, .a = 40, .ho = 20, .wo = 30, .b = 24, .kh = 1, .kw = 1, .stride = 1},
+    {.n = 3,
+     .h = 30,
+     .w = 40,
+     .a = 48,
+     .ho = 30,
+     .wo = 40,
+     .b = 48,
+     .kh = 3,
+     .kw = 3,
+     .stride = 1,
+     .top = 2,
+     .left = 2,
+     .dilation = 2,
+     .groups = 3},
+    {.n = 2,
+     .h = 31,
+     .w = 33,
+     .a = 70,
+     .ho = 16,
+     .wo = 17,
+     .b = 70,
+     .kh = 3,
+     .kw = 3,
+     .stride = 2,
+     .top = 1,
+     .left = 1,
+     .groups = 70},
 };
 
 static void convolutions_equal_plain_loops_on_shapes_cut_into_bands(void **state)

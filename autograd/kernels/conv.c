@@ -6,7 +6,8 @@
  * Both are the same walk (`map`): positions of a grid, each with a window of source pixels and a panel of weights. For
  * `input` with stride s the positions split into s*s phases, iy = q*s + ry - top: in one phase only the taps
  * ky = ry, ry+s, ... meet a y, at oy = q - j for ky = ry + j*s; that is a convolution of step 1 with those taps in reverse
- * order, written s apart. `forward` has a single phase.
+ * order, written s apart. `forward` has a single phase. With dilation d tap ky reads d*ky further: a phase has the ky with
+ * ky*d = ry (mod s), which are s/gcd(s,d) apart and read d/gcd(s,d) apart. Groups are done one after another.
  *
  * Memory. Weights are packed once per call as panels [terms][K_PANEL] per phase. A band of source pixels is copied with
  * its border of zeros into a thread's scratch (not where no window leaves the image), so the loops know no border; then
@@ -16,6 +17,8 @@
  * With up to DOT_MOST result channels (a picture's) a panel would be mostly empty. There the vectors run along the terms
  * instead, one sum per position and channel, and are added up at the end (`dot`). */
 #include "conv_band.h"
+#include "depthwise.h"
+#include "stride2.h"
 #include "winograd.h"
 
 #include <omp.h>
@@ -24,9 +27,10 @@ enum { BAND_BYTES = 192 << 10, DOT_MOST = 4 };
 
 typedef struct map {
     bool transposed;
-    int64_t n, h, w, c;      /* source images */
-    int64_t out_h, out_w, b; /* result images */
-    int kh, kw, stride, top, left;
+    int64_t n, h, w, c;                        /* source images */
+    int64_t out_h, out_w, b;                   /* result images */
+    int64_t source_pixel, result_pixel, w_row; /* reals from pixel to pixel, from row to row of a tap: of all groups */
+    int kh, kw, stride, top, left, dilation;
     int64_t q0, r0; /* first row and column of the grid */
     int phases;     /* per axis */
     bool padded;    /* some window leaves the source */
@@ -37,28 +41,49 @@ typedef struct map {
 /* One phase along one axis: its taps, where the first one reads at q = 0, where q = 0 is written, and the q that exist. */
 typedef struct axis {
     int taps, before;  /* before: taps of the phases before this one */
-    int64_t base, out; /* source = q * step + base + tap; result = q * phases + out */
+    int64_t apart;     /* source rows from tap to tap */
+    int64_t base, out; /* source = q * step + base + tap * apart; result = q * phases + out */
     int64_t from, to;
 } axis;
 
 static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
+static int common_divisor(int a, int b) { return b ? common_divisor(b, a % b) : a; }
+
+/* Distance of the taps of one phase, and the first of them; -1: the phase has none. */
+static int phase_apart(const map *m) { return m->stride / common_divisor(m->stride, m->dilation); }
+static int phase_first(const map *m, int phase)
+{
+    for (int tap = 0; tap < phase_apart(m); tap++)
+        if (tap * m->dilation % m->stride == phase) return tap;
+    return -1;
+}
+
+static int phase_taps(const map *m, int phase, int taps)
+{
+    const int first = phase_first(m, phase);
+    return first < 0 || first >= taps ? 0 : (int)k_blocks(taps - first, phase_apart(m));
+}
+
 static axis map_axis(const map *m, int phase, bool vertical)
 {
-    const int taps = vertical ? m->kh : m->kw, pad = vertical ? m->top : m->left, s = m->stride;
+    const int taps = vertical ? m->kh : m->kw, pad = vertical ? m->top : m->left, s = m->stride, d = m->dilation;
     const int64_t size = vertical ? m->out_h : m->out_w;
-    if (!m->transposed) return (axis){.taps = taps, .base = -pad, .from = 0, .to = size};
-    axis a = {.out = phase - pad};
-    for (int i = 0; i < phase; i++) a.before += i < taps ? (taps - i + s - 1) / s : 0;
-    a.taps = phase < taps ? (taps - phase + s - 1) / s : 0;
-    a.base = 1 - a.taps;
+    if (!m->transposed) return (axis){.taps = taps, .apart = d, .base = -pad, .from = 0, .to = size};
+    axis a = {.taps = phase_taps(m, phase, taps), .apart = d / common_divisor(s, d), .out = phase - pad};
+    for (int i = 0; i < phase; i++) a.before += phase_taps(m, i, taps);
+    if (a.taps) a.base = -(phase_first(m, phase) * d / s + (a.taps - 1) * a.apart);
     a.from = -floor_div(a.out, s);
     a.to = -floor_div(a.out - size, s);
     return a;
 }
 
 /* Number of windows' source rows (columns) and the first of them at position 0, over all phases. */
-static int64_t map_span(const map *m, int taps) { return m->transposed ? (taps + m->stride - 1) / m->stride : taps; }
+static int64_t map_span(const map *m, int taps)
+{
+    const int far = (taps - 1) * m->dilation;
+    return (m->transposed ? far / m->stride : far) + 1;
+}
 static int64_t map_base(const map *m, int taps, int pad) { return m->transposed ? 1 - map_span(m, taps) : -pad; }
 
 static void map_plan(map *m)
@@ -88,10 +113,14 @@ static map forward_map(const k_conv *c)
     map m = {.n = c->n,
              .h = c->h,
              .w = c->w,
-             .c = c->a,
+             .c = c->a / conv_groups(c),
              .out_h = c->ho,
              .out_w = c->wo,
-             .b = c->b,
+             .b = c->b / conv_groups(c),
+             .source_pixel = c->a,
+             .result_pixel = c->b,
+             .w_row = c->b,
+             .dilation = conv_dilation(c),
              .kh = c->kh,
              .kw = c->kw,
              .stride = c->stride,
@@ -111,10 +140,14 @@ static map input_map(const k_conv *c)
              .n = c->n,
              .h = c->ho,
              .w = c->wo,
-             .c = c->b,
+             .c = c->b / conv_groups(c),
              .out_h = c->h,
              .out_w = c->w,
-             .b = c->a,
+             .b = c->a / conv_groups(c),
+             .source_pixel = c->b,
+             .result_pixel = c->a,
+             .w_row = c->b,
+             .dilation = conv_dilation(c),
              .kh = c->kh,
              .kw = c->kw,
              .stride = c->stride,
@@ -165,8 +198,8 @@ static void pack_tap(const map *m, const real *w, int64_t column, int64_t width,
     for (int64_t j = 0; j < width; j++)
         for (int64_t i = 0; i < m->c; i++)
             to[i * width + j] = j >= columns    ? 0
-                                : m->transposed ? w[(column + j) * m->c + i]
-                                                : w[i * m->b + column + j];
+                                : m->transposed ? w[(column + j) * m->w_row + i]
+                                                : w[i * m->w_row + column + j];
 }
 
 /* One tap for `dot`: to[block of VL terms][channel][VL]. */
@@ -174,7 +207,7 @@ static void pack_tap_dot(const map *m, const real *w, real *to)
 {
     for (int64_t i = 0; i < m->c; i++)
         for (int64_t j = 0; j < m->b; j++)
-            to[(i / VL * m->b + j) * VL + i % VL] = m->transposed ? w[j * m->c + i] : w[i * m->b + j];
+            to[(i / VL * m->b + j) * VL + i % VL] = m->transposed ? w[j * m->w_row + i] : w[i * m->w_row + j];
 }
 
 /* Unit: one tap of one panel. */
@@ -182,12 +215,12 @@ static void pack_weights(const map *m, const real *w, int64_t unit, real *packed
 {
     const int64_t panel = unit / (m->kh * m->kw), width = k_panel_width(m->b, panel);
     const int tap = (int)(unit % (m->kh * m->kw)), ky = tap / m->kw, kx = tap % m->kw;
-    const axis v = map_axis(m, m->transposed ? ky % m->stride : 0, true);
-    const axis h = map_axis(m, m->transposed ? kx % m->stride : 0, false);
-    const int64_t y = m->transposed ? v.taps - 1 - ky / m->stride : ky;
-    const int64_t x = m->transposed ? h.taps - 1 - kx / m->stride : kx;
+    const axis v = map_axis(m, m->transposed ? ky * m->dilation % m->stride : 0, true);
+    const axis h = map_axis(m, m->transposed ? kx * m->dilation % m->stride : 0, false);
+    const int64_t y = m->transposed ? v.taps - 1 - ky / phase_apart(m) : ky;
+    const int64_t x = m->transposed ? h.taps - 1 - kx / phase_apart(m) : kx;
     real *to = packed + phase_weights(m, &v, &h) + panel * K_PANEL * v.taps * h.taps * m->c;
-    w += (int64_t)tap * m->c * m->b;
+    w += (int64_t)tap * (m->transposed ? m->b : m->c) * m->w_row;
     if (m->dot)
         pack_tap_dot(m, w, to + (y * h.taps + x) * m->c * m->b);
     else
@@ -205,17 +238,17 @@ typedef struct window {
 static window open_window(const map *m, const band *at, const real *source, real *copy)
 {
     const bands *b = &m->bands;
-    const int64_t y0 = (m->q0 + at->y0) * b->step + map_base(m, m->kh, m->top), row = m->w * m->c;
+    const int64_t y0 = (m->q0 + at->y0) * b->step + map_base(m, m->kh, m->top), row = m->w * m->source_pixel;
     const int64_t x0 = (m->r0 + at->x0) * b->step + map_base(m, m->kw, m->left);
     source += at->image * m->h * row;
-    if (!m->padded) return (window){source + y0 * row + x0 * m->c, m->h * row, row, m->c};
+    if (!m->padded) return (window){source + y0 * row + x0 * m->source_pixel, m->h * row, row, m->source_pixel};
     const int64_t rows = (at->y1 - at->y0 - 1) * b->step + b->span_h,
                   columns = (at->x1 - at->x0 - 1) * b->step + b->span_w;
     const int64_t pitch = columns * b->pixel;
     for (int64_t i = 0; i < at->images * rows; i++) {
         const int64_t y = y0 + i % rows;
         const real *from = y >= 0 && y < m->h ? source + (i / rows * m->h + y) * row : NULL;
-        bands_copy_row(from, m->w, m->c, x0, columns, b->pixel, copy + i * pitch);
+        bands_copy_row(from, m->w, m->c, m->source_pixel, x0, columns, b->pixel, copy + i * pitch);
     }
     return (window){copy, rows * pitch, pitch, b->pixel};
 }
@@ -356,10 +389,10 @@ static walk phase_walk(const map *m, const band *at, const window *s, const axis
                   .source_image = s->image,
                   .source_row = m->bands.step * s->pitch,
                   .source_column = m->bands.step * s->pixel,
-                  .out = ((at->image * m->out_h + oy) * m->out_w + ox) * m->b,
-                  .out_image = m->out_h * m->out_w * m->b,
-                  .out_row = m->phases * m->out_w * m->b,
-                  .out_column = m->phases * m->b};
+                  .out = ((at->image * m->out_h + oy) * m->out_w + ox) * m->result_pixel,
+                  .out_image = m->out_h * m->out_w * m->result_pixel,
+                  .out_row = m->phases * m->out_w * m->result_pixel,
+                  .out_column = m->phases * m->result_pixel};
 }
 
 /* The next position: along the row, then the rows, then the images. */
@@ -414,12 +447,12 @@ static void run_phase(const job *j, const band *at, const window *s, int phase, 
     const axis v = map_axis(m, phase / m->phases, true), h = map_axis(m, phase % m->phases, false);
     const walk p = phase_walk(m, at, s, &v, &h);
     if (p.rows == 0 || p.columns == 0) return;
-    const bool merged = s->pixel == m->c;
+    const bool merged = s->pixel == m->c && h.apart == 1;
     tile t = {.terms = {.ky = v.taps,
                         .kx = merged ? 1 : h.taps,
                         .length = merged ? h.taps * m->c : m->c,
-                        .pitch = s->pitch,
-                        .step = s->pixel},
+                        .pitch = s->pitch * v.apart,
+                        .step = s->pixel * h.apart},
               .residual = j->e ? j->e->residual : NULL,
               .y = j->y,
               .relu = j->e && j->e->activation == K_RELU};
@@ -457,9 +490,23 @@ static void map_run(const map *m, const real *source, const real *w, const k_epi
     }
 }
 
+/* Group by group: `source` and `result` channels of one. */
+static void run_groups(const map *m, int groups, const real *source, const real *w, const k_epilogue *e, real *y,
+                       void *scratch)
+{
+    for (int g = 0; g < groups; g++) {
+        k_epilogue own = e ? *e : (k_epilogue){0};
+        if (own.bias) own.bias += g * m->b;
+        if (own.residual) own.residual += g * m->b;
+        map_run(m, source + g * m->c, w + g * (m->transposed ? m->c : m->b), &own, y + g * m->b, scratch);
+    }
+}
+
 size_t K(conv_forward_scratch)(const k_conv *c)
 {
     winograd minimal;
+    if (K(depthwise)(c)) return 0;
+    if (K(stride2_fits)(c)) return K(stride2_forward_scratch)(c);
     if (K(winograd_forward)(c, &minimal)) return K(winograd_scratch)(&minimal);
     const map m = forward_map(c);
     return map_room(&m, NULL, omp_get_max_threads()).bytes;
@@ -468,17 +515,23 @@ size_t K(conv_forward_scratch)(const k_conv *c)
 void K(conv_forward)(const k_conv *c, const real *x, const real *w, const k_epilogue *e, real *y, void *scratch)
 {
     winograd minimal;
-    if (K(winograd_forward)(c, &minimal)) {
+    if (K(depthwise)(c)) {
+        K(depthwise_forward)(c, x, w, e, y);
+    } else if (K(stride2_fits)(c)) {
+        K(stride2_forward)(c, x, w, e, y, scratch);
+    } else if (K(winograd_forward)(c, &minimal)) {
         K(winograd_run)(&minimal, x, w, e, y, scratch);
-        return;
+    } else {
+        const map m = forward_map(c);
+        run_groups(&m, conv_groups(c), x, w, e, y, scratch);
     }
-    const map m = forward_map(c);
-    map_run(&m, x, w, e, y, scratch);
 }
 
 size_t K(conv_input_scratch)(const k_conv *c)
 {
     winograd minimal;
+    if (K(depthwise)(c)) return 0;
+    if (K(stride2_fits)(c)) return K(stride2_input_scratch)(c);
     if (K(winograd_input)(c, &minimal)) return K(winograd_scratch)(&minimal);
     const map m = input_map(c);
     return map_room(&m, NULL, omp_get_max_threads()).bytes;
@@ -487,10 +540,14 @@ size_t K(conv_input_scratch)(const k_conv *c)
 void K(conv_input)(const k_conv *c, const real *y, const real *w, const k_epilogue *e, real *x, void *scratch)
 {
     winograd minimal;
-    if (K(winograd_input)(c, &minimal)) {
+    if (K(depthwise)(c)) {
+        K(depthwise_input)(c, y, w, e, x);
+    } else if (K(stride2_fits)(c)) {
+        K(stride2_input)(c, y, w, e, x, scratch);
+    } else if (K(winograd_input)(c, &minimal)) {
         K(winograd_run)(&minimal, y, w, e, x, scratch);
-        return;
+    } else {
+        const map m = input_map(c);
+        run_groups(&m, conv_groups(c), y, w, e, x, scratch);
     }
-    const map m = input_map(c);
-    map_run(&m, y, w, e, x, scratch);
 }

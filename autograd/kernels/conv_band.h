@@ -4,6 +4,9 @@
 
 #include "vector.h"
 
+K_INLINE int conv_dilation(const k_conv *c) { return c->dilation > 1 ? c->dilation : 1; }
+K_INLINE int conv_groups(const k_conv *c) { return c->groups > 1 ? c->groups : 1; }
+
 /* Positions [y0,y1) x [x0,x1) of `images` images. */
 typedef struct band {
     int64_t image, images, y0, y1, x0, x1;
@@ -52,19 +55,19 @@ static inline band bands_at(const bands *b, int64_t index)
                   .x1 = k_min(x0 + b->band_w, b->w)};
 }
 
-/* `columns` pixels of a row of w, from column x0 on, with zeros outside the row; `channels` reals a pixel, `pixel` apart in
- * the copy. row NULL: a row outside the image. */
-static inline void bands_copy_row(const real *row, int64_t w, int64_t channels, int64_t x0, int64_t columns,
-                                  int64_t pixel, real *to)
+/* `columns` pixels of a row of w, from column x0 on, with zeros outside the row; `channels` reals a pixel, `apart` from pixel
+ * to pixel in the row and `pixel` in the copy. row NULL: a row outside the image. */
+static inline void bands_copy_row(const real *row, int64_t w, int64_t channels, int64_t apart, int64_t x0,
+                                  int64_t columns, int64_t pixel, real *to)
 {
     const int64_t from = row ? k_min(k_max(-x0, 0), columns) : columns, until = k_max(k_min(w - x0, columns), from);
     memset(to, 0, (size_t)(from * pixel) * sizeof(real));
     if (from == until) {
-    } else if (pixel == channels)
+    } else if (pixel == channels && apart == channels)
         memcpy(to + from * pixel, row + (x0 + from) * channels, (size_t)((until - from) * channels) * sizeof(real));
     else
         for (int64_t x = from; x < until; x++)
-            memcpy(to + x * pixel, row + (x0 + x) * channels, (size_t)channels * sizeof(real));
+            memcpy(to + x * pixel, row + (x0 + x) * apart, (size_t)channels * sizeof(real));
     memset(to + until * pixel, 0, (size_t)((columns - until) * pixel) * sizeof(real));
 }
 

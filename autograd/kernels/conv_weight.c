@@ -10,6 +10,8 @@
  * The bands of all images are divided into groups; each group adds into its own partial result, and the partial results
  * are added in the order of the groups. The groups follow from the shape alone. */
 #include "conv_band.h"
+#include "depthwise.h"
+#include "stride2.h"
 #include "winograd.h"
 
 #include <omp.h>
@@ -25,7 +27,9 @@ enum {
 static const size_t partial_limit = (size_t)64 << 20;
 
 typedef struct plan {
-    const k_conv *c;
+    const k_conv *c; /* of one group */
+    int dilation;
+    int64_t x_pixel, y_pixel; /* reals from pixel to pixel: of all groups */
     bands bands;
     bool few;                /* kx and input channels make the rows together */
     int m;                   /* rows of a tile */
@@ -44,7 +48,9 @@ static int64_t run_of(const plan *p, int64_t tile) { return tile / p->row_blocks
 static void plan_bands(plan *p)
 {
     const k_conv *c = p->c;
-    p->bands = (bands){.n = c->n, .h = c->ho, .w = c->wo, .step = c->stride, .span_h = c->kh, .span_w = c->kw};
+    p->bands = (bands){.n = c->n, .h = c->ho, .w = c->wo, .step = c->stride};
+    p->bands.span_h = (c->kh - 1) * p->dilation + 1;
+    p->bands.span_w = (c->kw - 1) * p->dilation + 1;
     if (c->kh == 1 && c->kw == 1 && c->stride == 1 && !c->top && !c->left && c->ho == c->h && c->wo == c->w)
         p->bands.h = 1, p->bands.w = c->h * c->w; /* a 1x1 convolution knows no rows */
     p->bands.pixel = p->few ? c->a : p->row_blocks * p->m;
@@ -54,9 +60,17 @@ static void plan_bands(plan *p)
     p->y_reals = p->bands.band_h * p->bands.band_w * p->columns;
 }
 
-static plan make_plan(const k_conv *c)
+/* `c` is one group of `all`. */
+static plan make_plan(const k_conv *all, const k_conv *c)
 {
-    plan p = {.c = c, .few = c->a < FEW_CHANNELS, .panels = k_blocks(c->b, K_PANEL), .columns = k_panel_columns(c->b)};
+    const int dilation = conv_dilation(c);
+    plan p = {.c = c,
+              .dilation = dilation,
+              .x_pixel = all->a,
+              .y_pixel = all->b,
+              .few = c->a < FEW_CHANNELS && dilation == 1,
+              .panels = k_blocks(c->b, K_PANEL),
+              .columns = k_panel_columns(c->b)};
     p.row_blocks = k_blocks(run_rows(&p), K_ROWS);
     p.m = (int)k_blocks(run_rows(&p), p.row_blocks);
     p.tiles = p.row_blocks * c->kh * (p.few ? 1 : c->kw);
@@ -81,16 +95,17 @@ typedef struct slot {
     int64_t x_row, x_block; /* reals from one source row to the next, from one block of channels to the next */
 } slot;
 
-/* One row of pixels as blocks of m channels, `block` apart; the last block is filled up with zeros. */
-K_INLINE void split_row(const real *row, int64_t columns, int64_t channels, const int m, int64_t block, real *to)
+/* One row of pixels, `apart` reals from one to the next, as blocks of m channels, `block` apart; the last block is filled up with zeros. */
+K_INLINE void split_row(const real *row, int64_t apart, int64_t columns, int64_t channels, const int m, int64_t block,
+                        real *to)
 {
     const int64_t whole = channels / m, rest = channels % m;
     for (int64_t i = 0; i < whole; i++)
         for (int64_t x = 0; x < columns; x++)
-            memcpy(to + i * block + x * m, row + x * channels + i * m, (size_t)m * sizeof(real));
+            memcpy(to + i * block + x * m, row + x * apart + i * m, (size_t)m * sizeof(real));
     for (int64_t x = 0; rest && x < columns; x++) {
         memset(to + whole * block + x * m, 0, (size_t)m * sizeof(real));
-        memcpy(to + whole * block + x * m, row + x * channels + whole * m, (size_t)rest * sizeof(real));
+        memcpy(to + whole * block + x * m, row + x * apart + whole * m, (size_t)rest * sizeof(real));
     }
 }
 
@@ -99,7 +114,7 @@ static void copy_row(const plan *p, const real *row, int64_t w, int64_t x0, int6
 {
     const int64_t a = p->c->a;
     if (p->few) {
-        bands_copy_row(row, w, a, x0, columns, a, to);
+        bands_copy_row(row, w, a, p->x_pixel, x0, columns, a, to);
         return;
     }
     const int64_t from = row ? k_min(k_max(-x0, 0), columns) : columns, until = k_max(k_min(w - x0, columns), from);
@@ -109,9 +124,9 @@ static void copy_row(const plan *p, const real *row, int64_t w, int64_t x0, int6
     }
     if (from == until) return;
     if (p->m == K_ROWS)
-        split_row(row + (x0 + from) * a, until - from, a, K_ROWS, block, to + from * K_ROWS);
+        split_row(row + (x0 + from) * p->x_pixel, p->x_pixel, until - from, a, K_ROWS, block, to + from * K_ROWS);
     else
-        split_row(row + (x0 + from) * a, until - from, a, p->m, block, to + from * p->m);
+        split_row(row + (x0 + from) * p->x_pixel, p->x_pixel, until - from, a, p->m, block, to + from * p->m);
 }
 
 /* The source rows of a band, with zeros outside the image. */
@@ -126,13 +141,13 @@ static void copy_x(const plan *p, const band *at, const real *x, slot *s, real *
     s->x_block = rows * s->x_row;
     for (int64_t y = 0; y < rows; y++) {
         const int64_t iy = at->y0 * b->step - c->top + y;
-        const real *row = iy >= 0 && iy < h ? x + (at->image * h + iy) * w * c->a : NULL;
+        const real *row = iy >= 0 && iy < h ? x + (at->image * h + iy) * w * p->x_pixel : NULL;
         copy_row(p, row, w, at->x0 * b->step - c->left, columns, s->x_block, to + y * s->x_row);
     }
     if (p->few) memset(to + rows * s->x_row, 0, K_ROWS * sizeof(real)); /* the last tile of a run reads on */
 }
 
-/* `lanes` of the channels of one row of y, filled up with zeros to `width`. */
+/* `lanes` of the channels of one row of y, whose pixels are `channels` apart, filled up with zeros to `width`. */
 K_INLINE void gather_row(const real *row, int64_t columns, int64_t channels, const int64_t lanes, const int64_t width,
                          real *to)
 {
@@ -145,17 +160,17 @@ K_INLINE void gather_row(const real *row, int64_t columns, int64_t channels, con
 /* Panels [from, to) of a band of y. */
 static void copy_y(const plan *p, const band *at, const real *y, int64_t from, int64_t to_panel, slot *s, real *to)
 {
-    const int64_t b = p->c->b, w = p->bands.w;
-    y += (at->image * p->c->ho * p->c->wo + at->y0 * w + at->x0) * b;
+    const int64_t b = p->c->b, w = p->bands.w, pixel = p->y_pixel;
+    y += (at->image * p->c->ho * p->c->wo + at->y0 * w + at->x0) * pixel;
     s->y = to;
     for (int64_t panel = from; panel < to_panel; panel++) {
         const int64_t first = panel * K_PANEL, width = k_panel_width(b, panel), lanes = k_min(b - first, width);
         for (int64_t i = 0; i < s->rows; i++) {
             real *row = to + (first * s->rows + i * width) * s->columns;
             if (lanes == K_PANEL)
-                gather_row(y + i * w * b + first, s->columns, b, K_PANEL, K_PANEL, row);
+                gather_row(y + i * w * pixel + first, s->columns, pixel, K_PANEL, K_PANEL, row);
             else
-                gather_row(y + i * w * b + first, s->columns, b, lanes, width, row);
+                gather_row(y + i * w * pixel + first, s->columns, pixel, lanes, width, row);
         }
     }
 }
@@ -240,8 +255,8 @@ static void add_batch(const plan *p, const slot *slots, int64_t count, int64_t f
         for (int64_t block = 0; block < p->row_blocks; block++)
             for (int64_t run = 0; run < p->tiles / p->row_blocks; run++) {
                 t.block = p->few ? 0 : block;
-                t.ky = p->few ? run : run / c->kw;
-                t.shift = p->few ? block * p->m : run % c->kw * p->m;
+                t.ky = p->few ? run : run / c->kw * p->dilation;
+                t.shift = p->few ? block * p->m : run % c->kw * p->dilation * p->m;
                 t.sum = partial + partial_at(p, panel, run * p->row_blocks + block);
                 weight_tiles[p->m - 1][vectors](&t);
             }
@@ -277,46 +292,69 @@ static void add_groups(const plan *p, const char *partials, int64_t panel, int64
     const int64_t first = tile % p->row_blocks * p->m, rows = k_min(p->m, run_rows(p) - first);
     const real *from = (const real *)partials + partial_at(p, panel, tile);
     const size_t apart = p->partial_bytes / sizeof(real);
-    real *to = w + (run_of(p, tile) + first) * b + panel * K_PANEL;
+    real *to = w + (run_of(p, tile) + first) * p->y_pixel + panel * K_PANEL;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = 0; j < width; j += VL) {
             kv sum = {0};
             for (int64_t g = 0; g < p->groups; g++) sum += k_load(from + (size_t)g * apart + r * width + j);
-            memcpy(to + r * b + j, &sum, (size_t)k_max(k_min(lanes - j, VL), 0) * sizeof(real));
+            memcpy(to + r * p->y_pixel + j, &sum, (size_t)k_max(k_min(lanes - j, VL), 0) * sizeof(real));
         }
+}
+
+static void run_one(const plan *p, const real *x, const real *y, real *w, void *scratch)
+{
+    const int threads = omp_get_max_threads();
+    char *partials = k_align_pointer(scratch), *copies = partials + (size_t)p->groups * p->partial_bytes;
+    /* fewer groups than threads: a group is done in parts, by panels (this changes no sum) */
+    const int64_t parts = k_min(p->panels, k_blocks(threads, p->groups)), chunk = k_blocks(p->panels, parts);
+#pragma omp parallel num_threads(threads)
+    {
+        real *copy = (real *)(copies + (size_t)omp_get_thread_num() * p->thread_bytes);
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < p->groups * parts; i++) {
+            const int64_t group = i / parts, from = k_min(i % parts * chunk, p->panels),
+                          to = k_min(from + chunk, p->panels);
+            real *partial = (real *)(partials + (size_t)group * p->partial_bytes);
+            if (from < to) run_group(p, group, from, to, x, y, partial, copy);
+        }
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < p->panels * p->tiles; i++) add_groups(p, partials, i / p->tiles, i % p->tiles, w);
+    }
+}
+
+/* One group of the convolution. */
+static k_conv part_of(const k_conv *c)
+{
+    k_conv one = *c;
+    one.a /= conv_groups(c);
+    one.b /= conv_groups(c);
+    one.groups = 1;
+    return one;
 }
 
 size_t K(conv_weight_scratch)(const k_conv *c)
 {
     winograd minimal;
+    if (K(depthwise)(c)) return K(depthwise_weight_scratch)(c);
+    if (K(stride2_fits)(c)) return K(stride2_weight_scratch)(c);
     if (K(winograd_weight)(c, &minimal)) return K(winograd_weight_scratch)(&minimal);
-    const plan p = make_plan(c);
+    const k_conv one = part_of(c);
+    const plan p = make_plan(c, &one);
     return 64 + (size_t)p.groups * p.partial_bytes + (size_t)omp_get_max_threads() * p.thread_bytes;
 }
 
 void K(conv_weight)(const k_conv *c, const real *x, const real *y, real *w, void *scratch)
 {
     winograd minimal;
-    if (K(winograd_weight)(c, &minimal)) {
+    if (K(depthwise)(c)) {
+        K(depthwise_weight)(c, x, y, w, scratch);
+    } else if (K(stride2_fits)(c)) {
+        K(stride2_weight)(c, x, y, w, scratch);
+    } else if (K(winograd_weight)(c, &minimal)) {
         K(winograd_weight_run)(&minimal, x, y, w, scratch);
-        return;
-    }
-    const plan p = make_plan(c);
-    const int threads = omp_get_max_threads();
-    char *partials = k_align_pointer(scratch), *copies = partials + (size_t)p.groups * p.partial_bytes;
-    /* fewer groups than threads: a group is done in parts, by panels (this changes no sum) */
-    const int64_t parts = k_min(p.panels, k_blocks(threads, p.groups)), chunk = k_blocks(p.panels, parts);
-#pragma omp parallel num_threads(threads)
-    {
-        real *copy = (real *)(copies + (size_t)omp_get_thread_num() * p.thread_bytes);
-#pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < p.groups * parts; i++) {
-            const int64_t group = i / parts, from = k_min(i % parts * chunk, p.panels),
-                          to = k_min(from + chunk, p.panels);
-            real *partial = (real *)(partials + (size_t)group * p.partial_bytes);
-            if (from < to) run_group(&p, group, from, to, x, y, partial, copy);
-        }
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < p.panels * p.tiles; i++) add_groups(&p, partials, i / p.tiles, i % p.tiles, w);
+    } else {
+        const k_conv one = part_of(c);
+        const plan p = make_plan(c, &one);
+        for (int g = 0; g < conv_groups(c); g++) run_one(&p, x + g * one.a, y + g * one.b, w + g * one.b, scratch);
     }
 }

@@ -20,13 +20,33 @@
 
 #include "autograd/real.h"
 
-/* One convolution, described from its forward side: x [n,h,w,a] * w [kh,kw,a,b] -> y [n,ho,wo,b], where
- * y[oy,ox] sums x[oy*stride + ky - top, ox*stride + kx - left] * w[ky,kx]; x is zero outside. */
+/* One convolution, described from its forward side: x [n,h,w,a] * w [kh,kw,a/groups,b] -> y [n,ho,wo,b], where
+ * y[oy,ox] sums x[oy*stride + ky*dilation - top, ox*stride + kx*dilation - left] * w[ky,kx]; x is zero outside. Output
+ * channels g*b/groups and on read the input channels g*a/groups and on. */
 typedef struct k_conv {
     int64_t n, h, w, a;
     int64_t ho, wo, b;
     int kh, kw, stride, top, left;
+    int dilation, groups; /* 0 means 1 */
 } k_conv;
+
+/* The same over frames: x [n,t,h,w,a] * w [kt,kh,kw,a,b] -> y [n,to,ho,wo,b]; `frame` describes one frame (its n is not
+ * used), y[o] sums over x[o*step + kt*apart - front]. */
+typedef struct k_conv3d {
+    k_conv frame;
+    int64_t n, t, to;
+    int kt, step, apart, front;
+} k_conv3d;
+
+/* A linear map along an axis: out[o] = sum over j < count[o] of weight[o * width + j] * in[start[o] + j]. */
+typedef struct k_taps {
+    int64_t in, out;
+    int width;
+    bool identity;
+    const int64_t *start;
+    const int32_t *count;
+    const real *weight;
+} k_taps;
 
 enum { K_LINEAR, K_RELU, K_SILU };
 
@@ -63,7 +83,7 @@ typedef struct k_strided {
 
 typedef struct k_table {
     const char *name;
-#define AG_KERNEL(type, name, args) type (*name) args;
+#define AG_KERNEL(type, name, args) type(*name) args;
 #include "kernels.def"
 #undef AG_KERNEL
 } k_table;

@@ -24,16 +24,21 @@ static bool worthwhile(const winograd *m)
     return m->c >= 16 && m->b >= 16 && m->n * tiles >= 8 && m->out_h * m->out_w * 3 >= tiles * TILE * TILE * 2;
 }
 
+bool K(winograd_possible)(const k_conv *c)
+{
+    return c->kh == 3 && c->kw == 3 && c->stride == 1 && c->dilation <= 1 && c->groups <= 1;
+}
+
 bool K(winograd_forward)(const k_conv *c, winograd *out)
 {
     *out = (winograd){c->n, c->h, c->w, c->a, c->ho, c->wo, c->b, c->top, c->left, false};
-    return c->kh == 3 && c->kw == 3 && c->stride == 1 && worthwhile(out);
+    return K(winograd_possible)(c) && worthwhile(out);
 }
 
 bool K(winograd_input)(const k_conv *c, winograd *out)
 {
     *out = (winograd){c->n, c->ho, c->wo, c->b, c->h, c->w, c->a, 2 - c->top, 2 - c->left, true};
-    return c->kh == 3 && c->kw == 3 && c->stride == 1 && worthwhile(out);
+    return K(winograd_possible)(c) && worthwhile(out);
 }
 
 /* ---- blocks and scratch ----------------------------------------------------------------------------------------------- */

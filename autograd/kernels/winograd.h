@@ -13,6 +13,7 @@ typedef struct winograd {
 } winograd;
 
 /* The convolution (or its transpose) in these terms; false where direct is the better way. */
+bool K(winograd_possible)(const k_conv *c); /* whatever the sizes */
 bool K(winograd_forward)(const k_conv *c, winograd *out);
 bool K(winograd_input)(const k_conv *c, winograd *out);
 

@@ -71,6 +71,36 @@ ag_tensor *ag_sign_through(ag_tensor *x); /* ag_binarize: zero gives -1 */
 /* ---- shapes -------------------------------------------------------------------------------------------------------- */
 
 ag_tensor *ag_reshape(ag_tensor *x, int rank, const int64_t *shape); /* same elements; shares memory */
+/* Axes count from 0, or from the end if negative. What only moves elements takes any type (pad: real). */
+
+/* x with before[i] and after[i] (0 or more) elements of `value` along axis i; arrays of ag_rank(x). */
+ag_tensor *ag_pad(ag_tensor *x, const int64_t *before, const int64_t *after, double value);
+/* The block of `size` from `start` on; arrays of ag_rank(x). */
+ag_tensor *ag_slice(ag_tensor *x, const int64_t *start, const int64_t *size);
+ag_tensor *ag_slice_axis(ag_tensor *x, int axis, int64_t start, int64_t size);
+/* x cut into n parts along an axis: of `sizes`, or equal ones if NULL; into out[n]. */
+void ag_split(ag_tensor *x, int axis, int n, const int64_t *sizes, ag_tensor **out);
+/* n tensors one after another along an axis in which alone they may differ. */
+ag_tensor *ag_concat(int n, ag_tensor *const *x, int axis);
+/* n tensors of one shape along a new axis. */
+ag_tensor *ag_stack(int n, ag_tensor *const *x, int axis);
+/* Axis i of the result is axis order[i] of x. */
+ag_tensor *ag_permute(ag_tensor *x, const int *order);
+ag_tensor *ag_transpose(ag_tensor *x, int a, int b); /* two axes exchanged */
+ag_tensor *ag_flip(ag_tensor *x, int axis);
+/* y[(i + shift) mod n] = x[i] along an axis; shift of any sign. */
+ag_tensor *ag_roll(ag_tensor *x, int axis, int64_t shift);
+/* x [N,L,D], index [N,M] i32 in 0..L-1 -> [N,M,D]: row index[n,i] of item n. */
+ag_tensor *ag_take(ag_tensor *x, ag_tensor *index);
+/* x [N,M,D], index [N,M] i32 in 0..rows-1 -> [N,rows,D]: sums of the rows of each index, 0 where there is none. */
+ag_tensor *ag_put(ag_tensor *x, ag_tensor *index, int64_t rows);
+
+/* [N,H,W,C*r*r] -> [N,H*r,W*r,C], channel c*r*r + dy*r + dx to pixel (dy,dx), and back. Shi et al. 2016, arXiv:1609.05158 */
+ag_tensor *ag_pixel_shuffle(ag_tensor *x, int r);
+ag_tensor *ag_pixel_unshuffle(ag_tensor *x, int r);
+/* The same with channel (dy*r + dx)*C + c (what ONNX calls DCR). */
+ag_tensor *ag_depth_to_space(ag_tensor *x, int r);
+ag_tensor *ag_space_to_depth(ag_tensor *x, int r);
 
 /* ---- sums ---------------------------------------------------------------------------------------------------------- */
 
@@ -84,21 +114,26 @@ ag_tensor *ag_mse(ag_tensor *a, ag_tensor *b);
 
 /* ---- products ------------------------------------------------------------------------------------------------------ */
 
-/* a [M,K] (or [K,M] if ta), b [K,N] (or [N,K] if tb) -> [M,N]. */
+/* a [...,M,K] (or [...,K,M] if ta), b [...,K,N] (or [...,N,K] if tb) -> [...,M,N]; leading axes broadcast. */
 ag_tensor *ag_matmul(ag_tensor *a, ag_tensor *b, bool ta, bool tb);
 
 /* Fused activations; SiLU: x / (1 + exp(-x)) (norms only: products fuse ReLU). */
 typedef enum ag_activation { AG_LINEAR, AG_RELU, AG_SILU } ag_activation;
+
+/* activation(x w + bias + residual): x [...,K], w [K,N], bias [N] or NULL, residual [...,N] or NULL; one pass. */
+ag_tensor *ag_linear(ag_tensor *x, ag_tensor *w, ag_tensor *bias, ag_tensor *residual, ag_activation activation);
 
 typedef struct ag_conv2d_options {
     int stride; /* 0 means 1; both axes                                            */
     int pad[4]; /* zeros added at top, bottom, left, right; >= 0                   */
     int out[2]; /* height and width of a transposed result; 0 = stride*(n-1)+k-pads */
     ag_activation activation;
+    int dilation; /* 0 means 1; both axes: tap ky reads ky*dilation further       */
+    int groups;   /* 0 means 1; the weight is [kh,kw,A/groups,B]. groups = A = B: depthwise */
 } ag_conv2d_options;
 
 /* Convolution. x [N,H,W,A], w [kh,kw,A,B], bias [B] or NULL, residual [N,Ho,Wo,B] or NULL ->
- * y [N,Ho,Wo,B] = activation(sum x*w + bias + residual), Ho = floor((H + top + bottom - kh) / stride) + 1. */
+ * y [N,Ho,Wo,B] = activation(sum x*w + bias + residual), Ho = floor((H + top + bottom - dilation*(kh-1) - 1) / stride) + 1. */
 ag_tensor *ag_conv2d(ag_tensor *x, ag_tensor *w, ag_tensor *bias, ag_tensor *residual, const ag_conv2d_options *o);
 /* Transposed convolution: the map that is the input gradient of ag_conv2d with the same weights and padding.
  * x [N,H,W,B], w [kh,kw,A,B], bias [A] or NULL -> y [N,Ho,Wo,A]. */
@@ -106,6 +141,66 @@ ag_tensor *ag_conv2d_transposed(ag_tensor *x, ag_tensor *w, ag_tensor *bias, ag_
                                 const ag_conv2d_options *o);
 /* Weight gradient of ag_conv2d: x [N,H,W,A], dy [N,Ho,Wo,B] -> [kh,kw,A,B]. */
 ag_tensor *ag_conv2d_weight_grad(ag_tensor *x, ag_tensor *dy, int kh, int kw, const ag_conv2d_options *o);
+
+/* Padding with which a convolution over n has ceil(n / stride) results (TensorFlow's SAME: the odd one after). */
+void ag_pad_same(int64_t n, int kernel, int stride, int dilation, int pad[2]);
+
+typedef struct ag_conv3d_options {
+    int stride, stride_t;     /* 0 means 1; in space, in time */
+    int pad[6];               /* zeros in front, behind, at top, bottom, left, right; causal: {kt-1, 0, ...} */
+    int dilation, dilation_t; /* 0 means 1 */
+    int groups;               /* 0 means 1 */
+    int out[3];               /* size of a transposed result; 0 as in ag_conv2d_options */
+    ag_activation activation;
+} ag_conv3d_options;
+
+/* The same over frames: x [N,T,H,W,A], w [kt,kh,kw,A/groups,B] -> [N,To,Ho,Wo,B]. */
+ag_tensor *ag_conv3d(ag_tensor *x, ag_tensor *w, ag_tensor *bias, ag_tensor *residual, const ag_conv3d_options *o);
+ag_tensor *ag_conv3d_transposed(ag_tensor *x, ag_tensor *w, ag_tensor *bias, ag_tensor *residual,
+                                const ag_conv3d_options *o);
+/* kernel: kt, kh, kw. */
+ag_tensor *ag_conv3d_weight_grad(ag_tensor *x, ag_tensor *dy, const int *kernel, const ag_conv3d_options *o);
+
+typedef enum ag_conv_mask_kind {
+    AG_MASK_A,           /* rows above the centre and what is left of it                              */
+    AG_MASK_B,           /* A and the centre                                                          */
+    AG_MASK_LAST_ROW,    /* all but the last row (first vertical kernel of a gated network)           */
+    AG_MASK_LAST_COLUMN, /* all but the last column (first horizontal kernel)                         */
+} ag_conv_mask_kind;
+/* w [...,kh,kw,A,B] with zeros where a masked convolution must not see (op_conv_mask.c); its gradient is masked alike. With
+ * groups > 1 the channels are cut into that many parts (colours), and part i sees at the centre the parts before it (A)
+ * or up to itself (B). ag_conv2d(x, ag_conv_mask(w, ...), ...) is the masked convolution. */
+ag_tensor *ag_conv_mask(ag_tensor *w, ag_conv_mask_kind kind, int groups);
+
+/* ---- resampling and pooling: images [N,H,W,C] ----------------------------------------------------------------------- */
+
+typedef enum ag_resize_mode {
+    AG_NEAREST,            /* y[i] = x[floor(i * in / out)]                     */
+    AG_AREA,               /* adaptive average pooling                          */
+    AG_BILINEAR,           /* half-pixel centres (align_corners false)          */
+    AG_BICUBIC,            /* the same, a = -0.75, no antialias                 */
+    AG_BILINEAR_ANTIALIAS, /* filters widened by the reduction; bicubic a = -0.5 */
+    AG_BICUBIC_ANTIALIAS,
+} ag_resize_mode;
+/* To h x w; formulas in op_resample.c. Linear: the gradient is the transposed map. */
+ag_tensor *ag_resize(ag_tensor *x, int64_t h, int64_t w, ag_resize_mode mode);
+/* The filter taps[n] x taps[n] at every `stride` (0: 1), zeros outside, `before` and `after` of them on each axis: with
+ * taps 1,3,3,1 over 8 the blur of StyleGAN discriminators. */
+ag_tensor *ag_filter2d(ag_tensor *x, int n, const double *taps, int stride, int before, int after);
+
+typedef struct ag_pool2d_options {
+    int kernel, stride, pad; /* square; stride 0 = kernel; pad at most half of the kernel */
+    bool exclude_padding;    /* average of what is inside the image only */
+} ag_pool2d_options;
+ag_tensor *ag_avg_pool2d(ag_tensor *x, const ag_pool2d_options *o);
+ag_tensor *ag_max_pool2d(ag_tensor *x, const ag_pool2d_options *o); /* the first of equals; NaN wins */
+/* x [N,T,H,W,C]: mean over `kernel` frames at every `stride` (0: kernel). */
+ag_tensor *ag_avg_pool_frames(ag_tensor *x, int kernel, int stride);
+ag_tensor *ag_global_average(ag_tensor *x); /* [N,...,C] -> [N,C] */
+/* What moves along the places of the largest (max_pool2d's gradient, and that one's): places [N,h,w,C] i32, iy * W + ix.
+ * take: x [N,H,W,C] -> like places. put: x like places -> [N,h,w,C] of the given size, summed. */
+ag_tensor *ag_pool_take(ag_tensor *x, ag_tensor *places);
+ag_tensor *ag_pool_put(ag_tensor *x, ag_tensor *places, int64_t h, int64_t w);
 
 /* ---- codes --------------------------------------------------------------------------------------------------------- */
 

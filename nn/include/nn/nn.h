@@ -92,10 +92,17 @@ typedef struct nn_conv2d_opt {
     bool no_bias;
     ag_activation activation; /* fused */
     ag_tensor *residual;      /* added before the activation; NULL = none */
+    int dilation, groups;     /* 0 = 1 */
+    int pads[4];              /* more zeros at top, bottom, left, right than `pad` */
 } nn_conv2d_opt;
 ag_tensor *nn_conv2d(nn_scope s, ag_tensor *x, const nn_conv2d_opt *o);
 /* x [N,H,W,C] -> [N,stride*(H-1)+kernel-2*pad, ..., out]. fan_in counts out*k*k, as in the common library. */
 ag_tensor *nn_conv2d_transposed(nn_scope s, ag_tensor *x, const nn_conv2d_opt *o);
+/* Halves height and width: one row of zeros below, one column to the right, convolution of 3x3 with stride 2, same channels. */
+ag_tensor *nn_downsample(nn_scope s, ag_tensor *x);
+/* Doubles height and width: every pixel four times, convolution of 3x3, same channels. Both: Ho, Jain, Abbeel 2020,
+ * arXiv:2006.11239, as in the common VQGAN code; parameters `conv.weight`, `conv.bias`. */
+ag_tensor *nn_upsample(nn_scope s, ag_tensor *x);
 
 /* ---- losses: tensors -> scalar tensor ------------------------------------------------------------------------------ */
 
