@@ -150,7 +150,8 @@ static void count_nodes(ag_graph *g)
         g->report.dropped += !t->live && !ag__is_leaf(t) && !ag__aliased(t);
         if (t->order < 0) continue;
         g->report.recomputed += t->original != NULL;
-        if (!t->rule->view && !t->rule->effect) g->report.unshared_bytes += ag__round_up((int64_t)ag_bytes(t), ALIGN);
+        if (!t->rule->view && !t->rule->effect && !t->original)
+            g->report.unshared_bytes += ag__round_up((int64_t)ag_bytes(t), ALIGN);
     }
 }
 

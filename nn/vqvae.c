@@ -1,6 +1,7 @@
 /* The VQ-VAE network: van den Oord, Vinyals, Kavukcuoglu 2017, arXiv:1711.00937, 4.1, in the layer sizes of the public CIFAR-10
  * set-ups. Encoder: stride-2 convolutions (kernel 4), a 3x3, a stack of residual blocks, a 1x1 to the code dimension.
- * Decoder: a 3x3, a stack, stride-2 transposed convolutions. Every ReLU that follows a convolution is fused with it. */
+ * Decoder: a 3x3, a stack, stride-2 transposed convolutions. Every ReLU that follows a convolution is fused with it. The encoder, and
+ * the decoder up to its stack's end, are the blocks that a plan under a memory bound computes a second time. */
 #include "nn/nn.h"
 
 /* x + conv1x1(relu(conv3x3(relu(x)))). The first and the last ReLU of the stack's blocks: `last` applies the stack's final one. */
@@ -30,6 +31,7 @@ static int64_t width(const nn_vqvae_opt *o, int i) { return i == 0 && o->downsam
 
 ag_tensor *nn_vqvae_encoder(nn_scope s, ag_tensor *x, const nn_vqvae_opt *o)
 {
+    ag_block_begin(s.graph);
     for (int i = 0; i < o->downsampling; i++)
         x = nn_conv2d(nn_at(s, "down", i), x,
                       &(nn_conv2d_opt){.out = width(o, i), .kernel = 4, .stride = 2, .pad = 1, .activation = AG_RELU});
@@ -38,13 +40,17 @@ ag_tensor *nn_vqvae_encoder(nn_scope s, ag_tensor *x, const nn_vqvae_opt *o)
         &(nn_conv2d_opt){
             .out = o->hidden, .kernel = 3, .pad = 1, .activation = o->relu_before_stack ? AG_RELU : AG_LINEAR});
     x = residual_stack(s, x, o);
-    return nn_conv2d(nn_in(s, "conv_out"), x, &(nn_conv2d_opt){.out = o->D, .kernel = 1});
+    x = nn_conv2d(nn_in(s, "conv_out"), x, &(nn_conv2d_opt){.out = o->D, .kernel = 1});
+    ag_block_end(s.graph);
+    return x;
 }
 
 ag_tensor *nn_vqvae_decoder(nn_scope s, ag_tensor *z, const nn_vqvae_opt *o)
 {
+    ag_block_begin(s.graph);
     ag_tensor *x = nn_conv2d(nn_in(s, "conv_in"), z, &(nn_conv2d_opt){.out = o->hidden, .kernel = 3, .pad = 1});
     x = residual_stack(s, x, o);
+    ag_block_end(s.graph);
     for (int i = o->downsampling - 1; i >= 0; i--)
         x = nn_conv2d_transposed(nn_at(s, "up", i), x,
                                  &(nn_conv2d_opt){.out = i ? width(o, i - 1) : o->channels,
