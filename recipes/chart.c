@@ -135,7 +135,7 @@ void chart_lines(FILE *to, const char *title, int n, const chart_line *lines, bo
     x_axis(to, &f, "step");
     for (int i = 0; i < n; i++) {
         draw_line(to, &f, &lines[i], colors[i % 4]);
-        fprintf(to, "<text class=\"key\" fill=\"%s\" text-anchor=\"end\" x=\"%d\" y=\"18\">", colors[i % 4],
+        fprintf(to, "<text class=\"key\" style=\"fill:%s\" text-anchor=\"end\" x=\"%d\" y=\"18\">", colors[i % 4],
                 WIDTH - RIGHT - 74 * (n - 1 - i));
         chart_text(to, lines[i].name);
         fputs("</text>\n", to);
@@ -183,7 +183,7 @@ void chart_usage(FILE *to, int64_t K, const double *counts)
     const double even = py(&f, 100.0 / (double)K);
     fprintf(to, "<line stroke=\"%s\" stroke-dasharray=\"5 4\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", colors[1],
             LEFT, WIDTH - RIGHT, even, even);
-    fprintf(to, "<text class=\"key\" fill=\"%s\" text-anchor=\"end\" x=\"%d\" y=\"18\">even use</text></svg>\n",
+    fprintf(to, "<text class=\"key\" style=\"fill:%s\" text-anchor=\"end\" x=\"%d\" y=\"18\">even use</text></svg>\n",
             colors[1], WIDTH - RIGHT);
     free(shares);
 }

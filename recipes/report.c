@@ -17,7 +17,7 @@ static const char head[] =
     "h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}\n"
     ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(24rem,1fr));gap:1rem}\n"
     "svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}svg .title{font-weight:600}\n"
-    "svg .tick{font-size:11px;opacity:.7}svg .rule{stroke:currentColor;opacity:.15}svg .key[fill]{font-weight:600}\n"
+    "svg .tick{font-size:11px;opacity:.7}svg .rule{stroke:currentColor;opacity:.15}svg .key{font-weight:600}\n"
     "table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:left;vertical-align:top}\n"
     "td+td{font-variant-numeric:tabular-nums}img{max-width:100%;image-rendering:pixelated}\n"
     ".columns{display:flex;flex-wrap:wrap;gap:3rem}\n"

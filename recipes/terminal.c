@@ -78,13 +78,14 @@ static int columns(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 120;
 }
 
+bool terminal_live_due(void) { return terminal_is_live() && terminal_clock() - live_last >= 0.1; }
+
 void terminal_live(const char *format, ...)
 {
     char line[512];
     va_list args;
-    const double now = terminal_clock();
-    if (!terminal_is_live() || now - live_last < 0.1) return;
-    live_last = now;
+    if (!terminal_live_due()) return;
+    live_last = terminal_clock();
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
@@ -93,11 +94,7 @@ void terminal_live(const char *format, ...)
     live_shown = true;
 }
 
-void terminal_end_live(void)
-{
-    if (live_shown) fputc('\n', stderr);
-    live_shown = false;
-}
+void terminal_end_live(void) { clear_live(); }
 
 void terminal_error(const char *message)
 {

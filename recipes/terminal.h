@@ -19,7 +19,9 @@ void terminal_line(const char *format, ...) __attribute__((format(printf, 1, 2))
 void terminal_title(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The live line; nothing if stderr is no terminal or less than 0.1 s have passed. */
 void terminal_live(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Forgets the live line (its text stays on the screen). */
+/* Would terminal_live write now? For lines that cost something to make. */
+bool terminal_live_due(void);
+/* Wipes the live line. */
 void terminal_end_live(void);
 /* "tessera: what: why; what to do". */
 void terminal_error(const char *message);

@@ -20,7 +20,7 @@ static ag_err one_step(trainer *t)
     double waited;
     ag_err err = train_next_batch(t, t->train, &waited);
     if (err) return err;
-    if ((err = run_step(t->train, t->step))) return err;
+    if ((err = run_step(t->train, t->step))) return err == AG_ERR_DIVERGED ? train_anomaly(t) : err;
     t->step++;
     if (!isfinite(ag_value(t->train->total))) return train_diverged(t);
     train_log_step(t, waited);

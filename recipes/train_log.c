@@ -77,10 +77,11 @@ static void window_figures(const trainer *t, train_figures *f)
     }
 }
 
-static double eta(const trainer *t)
+/* By the rate of the lines so far, the last ones counting most. */
+static double eta(const trainer *t, double images_per_s)
 {
-    const double done = (double)(t->step - t->first_step);
-    return done > 0 ? (terminal_clock() - t->began) / done * (double)(t->o->steps - t->step) : 0;
+    const double rate = t->rate > 0 ? t->rate : images_per_s;
+    return rate > 0 ? (double)((t->o->steps - t->step) * t->o->batch) / rate : 0;
 }
 
 /* How a figure is called where space is short; NULL: not shown there. */
@@ -105,27 +106,38 @@ static void line_text(const train_figures *f, char *out, size_t size)
     }
 }
 
+/* "step 1200/50000 | loss 0.0831 rec 0.0712 | lr 2.0e-04 | 38.2 img/s | eta 1h12m" */
+static void whole_line(const trainer *t, const train_figures *f, char *out, size_t size)
+{
+    char figures[256], left[32];
+    line_text(f, figures, sizeof figures);
+    snprintf(out, size, "step %lld/%lld |%s | lr %.3g | %.1f img/s | eta %s", (long long)t->step,
+             (long long)t->o->steps, figures, f->values[1], f->values[2],
+             terminal_duration(eta(t, f->values[2]), left, sizeof left));
+}
+
 ag_err train_log_write(trainer *t)
 {
     train_figures f = {0};
-    char left[32];
+    char line[512];
     if (!t->window.steps) return AG_OK;
     window_figures(t, &f);
-    line_text(&f, t->live, sizeof t->live);
-    if (!terminal_is_live())
-        terminal_line("step %lld/%lld |%s | lr %.3g | %.1f img/s | eta %s", (long long)t->step, (long long)t->o->steps,
-                      t->live, f.values[1], f.values[2], terminal_duration(eta(t), left, sizeof left));
-    t->images_per_s = f.values[2];
+    t->rate = t->rate > 0 ? 0.7 * t->rate + 0.3 * f.values[2] : f.values[2];
+    whole_line(t, &f, line, sizeof line);
+    if (!terminal_is_live() || t->step == t->o->steps) terminal_line("%s", line);
     t->window = (train_window){.began = terminal_clock()};
     return train_record_figures(t, "train", &f);
 }
 
+/* The means of the steps since the last line, as they stand. */
 void train_log_live(trainer *t)
 {
-    char left[32];
-    if (!terminal_is_live()) return;
-    terminal_live("step %lld/%lld |%s | %.1f img/s | eta %s", (long long)t->step, (long long)t->o->steps,
-                  *t->live ? t->live : " ...", t->images_per_s, terminal_duration(eta(t), left, sizeof left));
+    if (!terminal_live_due() || !t->window.steps) return;
+    train_figures f = {0};
+    char line[512];
+    window_figures(t, &f);
+    whole_line(t, &f, line, sizeof line);
+    terminal_live("%s", line);
 }
 
 ag_err train_log_evaluation(trainer *t, const evaluation *e)

@@ -104,23 +104,34 @@ ag_err train_save(trainer *t)
     return ckpt_log_sync(t->log);
 }
 
+/* What a failed run of the graph says, without the step (the graph counts from 0). */
+static const char *engine_message(void)
+{
+    const char *text = ag_error_message(), *colon = strncmp(text, "step ", 5) ? NULL : strstr(text, ": ");
+    return colon ? colon + 2 : text;
+}
+
+/* Names a tensor: by the engine, if one is not finite when the step is run again, else a weight. */
 ag_err train_diverged(trainer *t)
 {
-    const long long step = t->step;
     const char *weight = bad_weight(t);
-    char where[1024];
+    char where[768];
+    snprintf(where, sizeof where, "%s", weight ? weight : "the loss");
     ag_graph_anomaly(t->train->graph, true);
-    if (ag_graph_run_pure(t->train->graph, (uint64_t)(step - 1)))
-        snprintf(where, sizeof where, "%s", ag_error_message());
-    else
-        snprintf(where, sizeof where, "%s", weight ? weight : "the loss");
-    if (t->saved_step >= 0)
-        return ag_fail(AG_ERR_DIVERGED,
-                       "step %lld: the loss is not finite (%.600s); the checkpoint of step %lld is kept: lower lr, or "
-                       "resume with --anomaly",
-                       step, where, (long long)t->saved_step);
-    return ag_fail(AG_ERR_DIVERGED, "step %lld: the loss is not finite (%.600s); lower lr, or run again with --anomaly",
-                   step, where);
+    if (ag_graph_run_pure(t->train->graph, (uint64_t)(t->step - 1)))
+        snprintf(where, sizeof where, "%s", engine_message());
+    return ag_fail(AG_ERR_DIVERGED,
+                   "step %lld: the loss is not finite (%s); the checkpoint of step %lld is kept: lower lr, or resume "
+                   "with --anomaly",
+                   (long long)t->step, where, (long long)t->saved_step);
+}
+
+ag_err train_anomaly(const trainer *t)
+{
+    char where[768];
+    snprintf(where, sizeof where, "%s", engine_message());
+    return ag_fail(AG_ERR_DIVERGED, "step %lld: %s; the checkpoint of step %lld is kept: lower lr",
+                   (long long)t->step + 1, where, (long long)t->saved_step);
 }
 
 /* ---- going on -------------------------------------------------------------------------------------------------------------- */

@@ -49,6 +49,7 @@ typedef struct trainer {
     int64_t best_step, saved_step, eval_step, samples_step; /* -1: never */
     evaluation last;                                        /* the latest; images 0: none yet */
     int64_t memory_before, memory_planned; /* bytes: resident before the graphs; what they were to add */
+    double rate;                           /* images a second, smoothed */
     double began, saved_at;                /* clock */
     train_window window;
     double *counts; /* [largest K] */
