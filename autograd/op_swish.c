@@ -41,11 +41,11 @@ static void swish_grad_gradient(ag_tensor *y, ag_tensor *d, ag_tensor **dx)
     ag_tensor *dy = y->in[0], *x = y->in[1], *z = ag_square(x);
     if (ag__wants(y, 0)) dx[0] = slope(d, x, o);
     if (!ag__wants(y, 1)) return;
-    ag_tensor *s = ag_sigmoid(ag_mul(x, ag_shift(ag_scale(z, o->cubic), o->linear)));
+    ag_tensor *v = ag_mul(x, ag_shift(ag_scale(z, o->cubic), o->linear)), *s = ag_sigmoid(v);
     ag_tensor *v1 = ag_shift(ag_scale(z, 3 * o->cubic), o->linear), *v2 = ag_scale(x, 6 * o->cubic);
     ag_tensor *bend = ag_add(ag_mul(ag_shift(ag_scale(s, -2), 1), ag_square(v1)), v2);
     ag_tensor *inner = ag_add(ag_scale(v1, 2), ag_mul(x, bend));
-    dx[1] = ag_mul(ag_mul(d, dy), ag_mul(ag_sub(s, ag_square(s)), inner));
+    dx[1] = ag_mul(ag_mul(d, dy), ag_mul(ag_mul(s, ag_sigmoid(ag_neg(v))), inner));
 }
 
 const ag__rule ag__swish_grad = {.shape = ag__shape_unary,

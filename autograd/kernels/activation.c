@@ -53,8 +53,9 @@ K_INLINE kv swish(kv x, real linear, real cubic) { return x * k_sigmoid(x * (lin
 K_INLINE kv swish_slope(kv x, real linear, real cubic)
 {
     x = bounded(x);
-    const kv z = x * x, s = k_sigmoid(x * (linear + cubic * z));
-    return s + x * (s - s * s) * (linear + 3 * cubic * z);
+    kv slope;
+    const kv z = x * x, s = k_sigmoid_parts(x * (linear + cubic * z), &slope);
+    return s + x * slope * (linear + 3 * cubic * z);
 }
 
 void K(swish)(int64_t n, const real *xs, real linear, real cubic, real *ys)

@@ -194,3 +194,11 @@ K_INLINE V F(cos_octant)(V x)
 }
 
 #endif
+
+/* s = 1 / (1 + e^-x), and its slope s (1 - s) without cancellation. */
+K_INLINE V F(sigmoid_parts)(V x, V *slope)
+{
+    const V e = F(exp)(-F(magnitude)(x)), r = SET(1) / (e + SET(1));
+    *slope = e * r * r;
+    return CHOOSE(x < SET(0), e * r, r);
+}
