@@ -94,10 +94,12 @@ static ag_err conv2d_shape(ag_tensor *y)
     const ag_tensor *x = y->in[0], *w = y->in[1];
     ag_err err = check_images(x, "the input");
     if (err || (err = check_images(w, "the weight")) || (err = check_options(c))) return err;
+    if (c->o.groups == 1 && w->shape[2] != x->shape[3])
+        return ag_fail(AG_ERR_SHAPE, "%lld channels meet a weight for %lld", (long long)x->shape[3],
+                       (long long)w->shape[2]);
     if (w->shape[2] * c->o.groups != x->shape[3] || w->shape[3] % c->o.groups)
-        return ag_fail(AG_ERR_SHAPE, "%lld channels meet a weight for %d group%s of %lld to %lld in all",
-                       (long long)x->shape[3], c->o.groups, c->o.groups > 1 ? "s" : "", (long long)w->shape[2],
-                       (long long)w->shape[3]);
+        return ag_fail(AG_ERR_SHAPE, "%lld channels meet a weight for %d groups of %lld to %lld in all",
+                       (long long)x->shape[3], c->o.groups, (long long)w->shape[2], (long long)w->shape[3]);
     const int64_t ho = forward_size(c, x->shape[1], 0), wo = forward_size(c, x->shape[2], 1);
     if (!ho || !wo) return ag_fail(AG_ERR_SHAPE, "the kernel is larger than the padded image");
     err = ag__shape_set(y, 4, (int64_t[]){x->shape[0], ho, wo, w->shape[3]});
