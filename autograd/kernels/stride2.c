@@ -11,6 +11,7 @@
  * Source channels of `forward` and result channels of `input` are the four phases side by side: 4a of them. Per frequency each is a
  * matrix product over tiles, done block by block as in winograd.c and winograd_weight.c. */
 #include "stride2.h"
+#include "minimal.h"
 
 #include <omp.h>
 
@@ -247,19 +248,6 @@ static void transform_w(const k_conv *c, const plan *p, bool input, const real *
 
 /* ---- products ---------------------------------------------------------------------------------------------------------------- */
 
-/* K_ROWS tiles times one panel of U, over all rows of U. */
-K_INLINE void product_rows(const plan *p, const real *v, const real *u, real *to, const int vectors)
-{
-    const k_terms terms = {.ky = 1, .kx = 1, .length = p->rows};
-    const real *rows[K_ROWS];
-    kv sum[K_ROWS][2] = {0};
-    for (int i = 0; i < K_ROWS; i++) rows[i] = v + i * p->rows;
-    k_tile_sum(K_ROWS, vectors, &terms, rows, u, sum);
-#pragma GCC unroll 8
-    for (int i = 0; i < K_ROWS; i++)
-        for (int j = 0; j < vectors; j++) k_store(to + i * p->columns + j * VL, sum[i][j]);
-}
-
 static void multiply(const plan *p, const real *v, const real *u, int64_t tiles, real *to)
 {
     for (int f = 0; f < p->frequencies; f++)
@@ -268,9 +256,9 @@ static void multiply(const plan *p, const real *v, const real *u, int64_t tiles,
                 const real *from = v + f * p->v_step + row * p->rows, *panel = u + (f * p->columns + column) * p->rows;
                 real *at = to + f * p->m_step + row * p->columns + column;
                 if (p->columns - column > VL)
-                    product_rows(p, from, panel, at, 2);
+                    minimal_product(from, p->rows, p->rows, panel, at, p->columns, 2);
                 else
-                    product_rows(p, from, panel, at, 1);
+                    minimal_product(from, p->rows, p->rows, panel, at, p->columns, 1);
             }
 }
 
@@ -408,38 +396,11 @@ static void transform_gradient(const k_conv *c, const plan *p, const real *y, in
     }
 }
 
-/* sum[K_ROWS][vectors] += over tiles of v[tile][row] * d[tile][lane] */
-K_INLINE void add_tiles(const plan *p, const real *v, const real *d, int64_t tiles, real *to, const int vectors)
-{
-    const int64_t width = weight_width(p);
-    kv sum[K_ROWS][2];
-#pragma GCC unroll 8
-    for (int i = 0; i < K_ROWS; i++)
-        for (int j = 0; j < vectors; j++) sum[i][j] = k_load(to + (i * vectors + j) * VL);
-    for (int64_t t = 0; t < tiles; t++, v += width, d += p->columns) {
-        const kv d0 = k_load(d), d1 = vectors > 1 ? k_load(d + VL) : (kv){0};
-#pragma GCC unroll 8
-        for (int i = 0; i < K_ROWS; i++) {
-            sum[i][0] += d0 * v[i];
-            if (vectors > 1) sum[i][1] += d1 * v[i];
-        }
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < K_ROWS; i++)
-        for (int j = 0; j < vectors; j++) k_store(to + (i * vectors + j) * VL, sum[i][j]);
-}
-
 static void add_block(const plan *p, const real *v, const real *d, int64_t tiles, int f, int64_t column, real *sum)
 {
     const int64_t width = k_min(K_PANEL, p->columns - column);
-    sum += f * p->rows * p->columns + column * p->rows;
-    for (int64_t row = 0; row < p->rows; row += K_ROWS) {
-        const real *rows = v + f * p->v_step + row, *panel = d + f * p->m_step + column;
-        if (width > VL)
-            add_tiles(p, rows, panel, tiles, sum + row * width, 2);
-        else
-            add_tiles(p, rows, panel, tiles, sum + row * width, 1);
-    }
+    minimal_add_panel(v + f * p->v_step, weight_width(p), d + f * p->m_step + column, p->columns, tiles, p->rows, width,
+                      sum + f * p->rows * p->columns + column * p->rows);
 }
 
 /* The 2x2 taps of one row (phase and source channel) and one vector of columns. */

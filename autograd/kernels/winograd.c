@@ -12,6 +12,7 @@
  *
  * A block has as many tiles as keep V and M in the second-level cache. Rounding: with the points 0, +-1, +-2 and inf the error in
  * float is at most four times the bound on that of the direct sum (tests/test_kernels.c). */
+#include "minimal.h"
 #include "winograd_tile.h"
 
 #include <omp.h>
@@ -120,20 +121,6 @@ static void transform_weights(const winograd *m, const plan *p, const real *w, i
 
 /* ---- M: products ------------------------------------------------------------------------------------------------------ */
 
-/* K_ROWS tiles, `width` apart, times one panel of u over c channels. */
-K_INLINE void product_rows(const real *v, int64_t width, int64_t c, const real *u, real *to, int64_t columns,
-                           const int vectors)
-{
-    const k_terms terms = {.ky = 1, .kx = 1, .length = c};
-    const real *rows[K_ROWS];
-    kv sum[K_ROWS][2] = {0};
-    for (int i = 0; i < K_ROWS; i++) rows[i] = v + i * width;
-    k_tile_sum(K_ROWS, vectors, &terms, rows, u, sum);
-#pragma GCC unroll 8
-    for (int i = 0; i < K_ROWS; i++)
-        for (int j = 0; j < vectors; j++) k_store(to + i * columns + j * VL, sum[i][j]);
-}
-
 static void multiply(const winograd *m, const plan *p, const real *v, const real *u, int64_t rows, real *to)
 {
     for (int f = 0; f < F; f++)
@@ -143,9 +130,9 @@ static void multiply(const winograd *m, const plan *p, const real *v, const real
                 const real *from = v + f * p->v_step + row * p->width;
                 real *at = to + f * p->m_step + row * p->columns + column;
                 if (p->columns - column > VL)
-                    product_rows(from, p->width, m->c, panel, at, p->columns, 2);
+                    minimal_product(from, p->width, m->c, panel, at, p->columns, 2);
                 else
-                    product_rows(from, p->width, m->c, panel, at, p->columns, 1);
+                    minimal_product(from, p->width, m->c, panel, at, p->columns, 1);
             }
         }
 }

@@ -8,6 +8,7 @@
  *   D[f] = (A dY A^T)[f]     [tiles, b]
  *   M[f] += V[f]^T D[f]      [a, b]       one frequency and panel has one writer, blocks come in order
  *   dg   = G^T M G */
+#include "minimal.h"
 #include "winograd_tile.h"
 
 #include <omp.h>
@@ -90,38 +91,12 @@ static void transform_gradient(const winograd *m, const real *y, int64_t tile, i
 
 /* ---- M: products -------------------------------------------------------------------------------------------------- */
 
-/* sum[K_ROWS][vectors] += over tiles of v[tile][row] * d[tile][lane] */
-K_INLINE void add_tiles(const plan *p, const real *v, const real *d, int64_t tiles, real *to, const int vectors)
-{
-    kv sum[K_ROWS][2];
-#pragma GCC unroll 8
-    for (int i = 0; i < K_ROWS; i++)
-        for (int j = 0; j < vectors; j++) sum[i][j] = k_load(to + (i * vectors + j) * VL);
-    for (int64_t t = 0; t < tiles; t++, v += p->width, d += p->columns) {
-        const kv d0 = k_load(d), d1 = vectors > 1 ? k_load(d + VL) : (kv){0};
-#pragma GCC unroll 8
-        for (int i = 0; i < K_ROWS; i++) {
-            sum[i][0] += d0 * v[i];
-            if (vectors > 1) sum[i][1] += d1 * v[i];
-        }
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < K_ROWS; i++)
-        for (int j = 0; j < vectors; j++) k_store(to + (i * vectors + j) * VL, sum[i][j]);
-}
-
 /* One frequency and panel: M is [f][panel][row][lane]. */
 static void multiply(const plan *p, const real *v, const real *d, int64_t tiles, int f, int64_t column, real *to)
 {
     const int64_t width = k_min(K_PANEL, p->columns - column);
-    to += f * p->rows * p->columns + column * p->rows;
-    for (int64_t row = 0; row < p->rows; row += K_ROWS) {
-        const real *rows = v + f * p->v_step + row, *panel = d + f * p->d_step + column;
-        if (width > VL)
-            add_tiles(p, rows, panel, tiles, to + row * width, 2);
-        else
-            add_tiles(p, rows, panel, tiles, to + row * width, 1);
-    }
+    minimal_add_panel(v + f * p->v_step, p->width, d + f * p->d_step + column, p->columns, tiles, p->rows, width,
+                      to + f * p->rows * p->columns + column * p->rows);
 }
 
 /* ---- dg ----------------------------------------------------------------------------------------------------------- */
