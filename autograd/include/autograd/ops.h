@@ -245,6 +245,61 @@ ag_tensor *ag_cross_entropy_rows(ag_tensor *logits, ag_tensor *target, double sm
 /* The mean over the rows that count, sum w loss / sum w with weight [...] (NULL: 1) -> []; 0 if none counts. */
 ag_tensor *ag_cross_entropy(ag_tensor *logits, ag_tensor *target, ag_tensor *weight, double smoothing);
 
+/* ---- attention --------------------------------------------------------------------------------------------------------- */
+
+typedef struct ag_attention_options {
+    int64_t heads;   /* of inputs [N,L,C]: C is cut into this many */
+    double scale;    /* of q . k; 0 = 1 / sqrt(D) */
+    ag_tensor *mask; /* u8 [Lq,Lk], [N,Lq,Lk] or [N,1,Lk] (keys of padding), 0 = may not attend; NULL = all may */
+    ag_tensor *bias; /* [H,Lq,Lk] added to the scores, with a gradient; NULL = none */
+} ag_attention_options;
+
+/* softmax(scale q k^T + bias) v per head: q [N,Lq,H,D], k and v [N,Lk,H,D] -> [N,Lq,H,D] (or all [N,L,C]). A query that may attend to
+ * nothing gives 0. In tiles, Lq x Lk numbers are never stored. Gradients to q, k, v, bias, once: a second is an error. */
+ag_tensor *ag_attention(ag_tensor *q, ag_tensor *k, ag_tensor *v, const ag_attention_options *o);
+
+typedef enum ag_mask_kind {
+    AG_MASK_CAUSAL, /* j <= i; the first `prefix` slots see each other            */
+    AG_MASK_STRICT, /* j < i                                                       */
+    AG_MASK_LEVELS, /* slots in levels; all of the own level and of earlier ones   */
+    AG_MASK_ROW,    /* these three: `prefix` text slots, then a grid `width` wide  */
+    AG_MASK_COLUMN,
+    AG_MASK_CONVOLUTION,
+} ag_mask_kind;
+
+enum { AG_MASK_MOST_LEVELS = 16 };
+
+typedef struct ag_mask_options {
+    ag_mask_kind kind;
+    int64_t length, prefix, width, kernel;
+    int level_count;
+    int64_t levels[AG_MASK_MOST_LEVELS]; /* slots of each; together `length` */
+} ag_mask_options;
+
+/* A mask u8 [length,length] for ag_attention; the exact rules are in op_attention_mask.c. */
+ag_tensor *ag_attention_mask(ag_graph *g, const ag_mask_options *o);
+
+typedef struct ag_rotary_options {
+    int64_t width;         /* D of a head */
+    int64_t rows, columns; /* slots of a sequence and 0, or a grid */
+    int64_t lead;          /* slots before them that do not turn */
+    bool zero_lead;        /* their queries and keys become zero (LlamaGen) */
+    double base;           /* 0 = 10000 */
+} ag_rotary_options;
+
+/* Rotary position embedding of pairs (2p,2p+1): x [N,L,H,D], table [L,D/2,2] of (cos, sin). No gradient to the table. Of longer tables
+ * take the rows of the slots at hand (ag_gather). Su et al. 2021, arXiv:2104.09864 */
+ag_tensor *ag_rotary(ag_tensor *x, ag_tensor *table);
+ag_tensor *ag_rotary_table(ag_graph *g, const ag_rotary_options *o);
+
+/* A step with a key/value cache: new slots q, k, v [N,L,H,D] at slots position.. (one i32, in 0..S-L) attend to themselves, causally, and
+ * to slots 0..position-1 of the caches [N,S,H,D]; with a mask u8 [S,S], by its rows position.. instead. scale 0 = 1/sqrt(D). The caches
+ * stay as they are: ag_write_slots(cache_k, k, position) and the same for v append the new slots after the run. No gradient. */
+ag_tensor *ag_attention_cached(ag_tensor *q, ag_tensor *k, ag_tensor *v, ag_tensor *cache_k, ag_tensor *cache_v,
+                               ag_tensor *position, ag_tensor *mask, double scale);
+/* Effect: rows position.. along axis 1 of a state [N,S,...] become rows [N,L,...] (same type). */
+void ag_write_slots(ag_tensor *state, ag_tensor *rows, ag_tensor *position);
+
 /* ---- random numbers (keyed by seed of the graph, step of the run, node, element) ----------------------------------- */
 
 ag_tensor *ag_uniform(ag_graph *g, int rank, const int64_t *shape, double low, double high);
