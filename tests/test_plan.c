@@ -27,7 +27,7 @@ static ag_tensor *layer(const net *n, ag_tensor *h, int i)
     const int64_t shape[] = {ag_dim(h, 0), WIDTH};
     ag_tensor *a = ag_relu(ag_add(ag_matmul(h, n->w[2 * i], false, false), ag_normal(n->g, 2, shape, 0, 0.1)));
     ag_tensor *b = ag_exp(ag_scale(ag_square(ag_matmul(a, n->w[2 * i + 1], false, false)), -0.1));
-    return ag_add(h, ag_mul(ag_reshape(b, 2, shape), a));
+    return ag_add(h, ag_mul(ag_dropout(ag_reshape(b, 2, shape), 0.25), ag_layer_norm(a, NULL, NULL, 1e-5)));
 }
 
 /* `twice`: the loss has the first gradients in it (random ops and blocks after a first ag_gradient). */
@@ -95,6 +95,44 @@ static void recomputation_changes_no_bit(void **state)
         same_bits(&kept, &again);
         ag_graph_free(plain.g), ag_graph_free(kept.g), ag_graph_free(again.g), ag_graph_free(apart.g);
     }
+}
+
+/* Ops with further results: attention, group norm, and batch norm whose statistics are also read outside of the block. */
+static ag_graph *statistics(ag_tensor **x, ag_tensor **dx, ag_tensor **mean)
+{
+    ag_graph *g = ag_graph_new(3);
+    *x = ag_input(g, "x", AG_REAL, 4, (int64_t[]){2, 4, 6, 8});
+    ag_tensor *h = *x;
+    for (int i = 0; i < 3; i++) {
+        ag_block_begin(g);
+        h = ag_group_norm(ag_square(h), NULL, NULL, 2, 1e-5, AG_SILU);
+        h = ag_batch_norm(ag_scale(h, 2), NULL, NULL, 1e-5, AG_LINEAR, mean, NULL);
+        h = ag_reshape(h, 3, (int64_t[]){2, 24, 8});
+        h = ag_add(ag_attention(h, ag_square(h), h, &(ag_attention_options){.heads = 2}), ag_softmax(h));
+        h = ag_reshape(ag_exp(h), 4, (int64_t[]){2, 4, 6, 8});
+        ag_block_end(g);
+    }
+    ag_keep(*mean);
+    ag_gradient(ag_mean(ag_square(h)), 1, x, dx);
+    ag_keep(*dx);
+    return g;
+}
+
+static void ops_with_statistics_are_recomputed_too(void **state)
+{
+    (void)state;
+    real first[2][2 * 4 * 6 * 8];
+    for (int again = 0; again < 2; again++) {
+        ag_tensor *x, *dx, *mean = NULL;
+        ag_graph *g = statistics(&x, &dx, &mean);
+        if (ag_graph_plan(g, &(ag_plan_options){.recompute = again})) fail_msg("%s", ag_error_message());
+        numbers(100, 1, x);
+        assert_int_equal(ag_graph_run(g, 7), AG_OK);
+        memcpy(first[again], ag_data(dx), sizeof first[again]);
+        assert_true(isfinite(ag_value(mean)) && first[again][5] != 0);
+        ag_graph_free(g);
+    }
+    assert_memory_equal(first[0], first[1], sizeof first[0]);
 }
 
 static ag_plan_report report(ag_graph *g, const ag_plan_options *options)
@@ -406,6 +444,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recomputation_changes_no_bit),
+        cmocka_unit_test(ops_with_statistics_are_recomputed_too),
         cmocka_unit_test(only_what_the_gradient_needs_is_rebuilt),
         cmocka_unit_test(arena_is_a_fraction_of_unshared_memory),
         cmocka_unit_test(bound_first_recomputes_then_refuses),
