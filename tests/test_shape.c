@@ -46,6 +46,10 @@ static ag_tensor *conv_depthwise(ag_tensor **x)
 {
     return ag_conv2d(x[0], x[1], x[2], NULL, &(ag_conv2d_options){.stride = 2, .pad = {1, 1, 1, 1}, .groups = 20});
 }
+static ag_tensor *conv_depthwise_wide(ag_tensor **x)
+{
+    return ag_conv2d(x[0], x[1], x[2], NULL, &(ag_conv2d_options){.pad = {1, 1, 1, 1}, .groups = 70});
+}
 static ag_tensor *conv_transposed_groups(ag_tensor **x)
 {
     const ag_conv2d_options o = {.stride = 2, .pad = {1, 1, 1, 1}, .groups = 2, .dilation = 2};
@@ -64,6 +68,7 @@ static ag_tensor *conv3d_strided(ag_tensor **x) { return ag_conv3d(x[0], x[1], x
 static ag_tensor *conv3d_transposed(ag_tensor **x) { return ag_conv3d_transposed(x[0], x[1], x[2], NULL, &halves); }
 static const ag_pool2d_options pool = {.kernel = 3, .stride = 2, .pad = 1};
 static ag_tensor *max_pool(ag_tensor **x) { return ag_max_pool2d(x[0], &pool); }
+static ag_tensor *max_pool_wide(ag_tensor **x) { return ag_max_pool2d(x[0], &(ag_pool2d_options){.kernel = 2}); }
 static ag_tensor *avg_pool(ag_tensor **x) { return ag_avg_pool2d(x[0], &pool); }
 static ag_tensor *avg_pool_inside(ag_tensor **x)
 {
@@ -73,6 +78,7 @@ static ag_tensor *global_average(ag_tensor **x) { return ag_global_average(x[0])
 static ag_tensor *nearest(ag_tensor **x) { return ag_resize(x[0], 14, 16, AG_NEAREST); }
 static ag_tensor *area(ag_tensor **x) { return ag_resize(x[0], 3, 5, AG_AREA); }
 static ag_tensor *bilinear_up(ag_tensor **x) { return ag_resize(x[0], 11, 13, AG_BILINEAR); }
+static ag_tensor *bilinear_wide(ag_tensor **x) { return ag_resize(x[0], 6, 5, AG_BILINEAR); }
 static ag_tensor *bilinear_down(ag_tensor **x) { return ag_resize(x[0], 4, 5, AG_BILINEAR); }
 static ag_tensor *bicubic_up(ag_tensor **x) { return ag_resize(x[0], 11, 13, AG_BICUBIC); }
 static ag_tensor *bicubic_down(ag_tensor **x) { return ag_resize(x[0], 4, 5, AG_BICUBIC); }
@@ -106,18 +112,21 @@ static const struct {
     CASE(conv_dilated_strided),
     CASE(conv_groups),
     CASE(conv_depthwise),
+    CASE(conv_depthwise_wide),
     CASE(conv_transposed_groups),
     CASE(conv_masked),
     CASE(conv3d_causal),
     CASE(conv3d_strided),
     CASE(conv3d_transposed),
     CASE(max_pool),
+    CASE(max_pool_wide),
     CASE(avg_pool),
     CASE(avg_pool_inside),
     CASE(global_average),
     CASE(nearest),
     CASE(area),
     CASE(bilinear_up),
+    CASE(bilinear_wide),
     CASE(bilinear_down),
     CASE(bicubic_up),
     CASE(bicubic_down),
@@ -312,6 +321,59 @@ static void parts_of_a_tensor_put_together_are_the_tensor(void **state)
     }
 }
 
+/* ---- frames: against a sum of two-dimensional convolutions ------------------------------------------------------------------- */
+
+enum { KT = 3, N = 2, T = 5, H = 12, W = 13, A = 24, B = 33 };
+
+/* x [N,T,H,W,A] with KT - 1 frames of zeros in front, w [KT,3,3,A,B]: tap by tap. */
+static ag_tensor *by_images(ag_tensor *x, ag_tensor *w, ag_tensor *bias, ag_tensor *residual)
+{
+    ag_tensor *wide = ag_pad(x, SIZES(0, KT - 1, 0, 0, 0), SIZES(0, 0, 0, 0, 0), 0);
+    ag_tensor *y = ag_add(ag_reshape(residual, 4, SIZES(N * T, H, W, B)), bias);
+    for (int tap = 0; tap < KT; tap++) {
+        ag_tensor *frames = ag_reshape(ag_slice_axis(wide, 1, tap, T), 4, SIZES(N * T, H, W, A));
+        ag_tensor *own = ag_reshape(ag_slice_axis(w, 0, tap, 1), 4, SIZES(3, 3, A, B));
+        y = ag_add(y, ag_conv2d(frames, own, NULL, NULL, &(ag_conv2d_options){.pad = {1, 1, 1, 1}}));
+    }
+    return ag_reshape(ag_relu(y), 5, SIZES(N, T, H, W, B));
+}
+
+static void close_to(const ag_tensor *a, const ag_tensor *b)
+{
+    const double tolerance = sizeof(real) == 4 ? 2e-5 : 1e-13;
+    double size = 0, error = 0;
+    assert_int_equal(ag_numel(a), ag_numel(b));
+    for (int64_t i = 0; i < ag_numel(a); i++) {
+        const double x = (double)((const real *)ag_data(a))[i], y = (double)((const real *)ag_data(b))[i];
+        size = fmax(size, fabs(y));
+        error = fmax(error, fabs(x - y));
+    }
+    if (!(error <= tolerance * size)) fail_msg("off by %g of %g", error, size);
+}
+
+static void convolution_over_frames_is_a_sum_over_images(void **state)
+{
+    (void)state;
+    ag_graph *g = ag_graph_new(1);
+    ag_tensor *in[4] = {ag_input(g, "x", AG_REAL, 5, SIZES(N, T, H, W, A)),
+                        ag_input(g, "w", AG_REAL, 5, SIZES(KT, 3, 3, A, B)), ag_input(g, "b", AG_REAL, 1, SIZES(B)),
+                        ag_input(g, "r", AG_REAL, 5, SIZES(N, T, H, W, B))};
+    const ag_conv3d_options o = {.pad = {KT - 1, 0, 1, 1, 1, 1}, .activation = AG_RELU};
+    ag_tensor *y[2] = {ag_keep(ag_conv3d(in[0], in[1], in[2], in[3], &o)),
+                       ag_keep(by_images(in[0], in[1], in[2], in[3]))};
+    ag_tensor *d[2][4];
+    for (int i = 0; i < 2; i++) {
+        ag_gradient(ag_sum(ag_square(y[i])), 4, in, d[i]);
+        for (int j = 0; j < 4; j++) ag_keep(d[i][j]);
+    }
+    if (ag_graph_plan(g, NULL)) fail_msg("%s", ag_error_message());
+    for (int i = 0; i < 4; i++) fill(in[i], (uint32_t)i * 100000);
+    assert_int_equal(ag_graph_run(g, 1), AG_OK);
+    close_to(y[0], y[1]);
+    for (int j = 0; j < 4; j++) close_to(d[0][j], d[1][j]);
+    ag_graph_free(g);
+}
+
 /* ---- golden numbers ---------------------------------------------------------------------------------------------------------- */
 
 static void expect(const ag_tensor *t, int n, const double *want)
@@ -358,6 +420,34 @@ static void downsampling_pads_right_and_below(void **state)
     assert_int_equal(ag_graph_run(g, 1), AG_OK);
     expect(y, 4, (const double[]){45, 39, 66, 50});
     ag_graph_free(g);
+}
+
+static void layers_take_groups_dilation_and_uneven_padding(void **state)
+{
+    (void)state;
+    nn_params *params = nn_params_new(1);
+    ag_graph *g = ag_graph_new(1);
+    const nn_scope s = nn_root(params, g, true);
+    ag_tensor *x = ag_input(g, "x", AG_REAL, 4, SIZES(1, 4, 6, 8));
+    ag_tensor *y =
+        nn_conv2d(nn_in(s, "a"), x,
+                  &(nn_conv2d_opt){.out = 12, .kernel = 3, .pad = 1, .pads = {2, 1, 0, 1}, .groups = 4, .dilation = 2});
+    assert_int_equal(ag_dim(y, 1), 4 + 5 - 4);
+    assert_int_equal(ag_dim(y, 2), 6 + 3 - 4);
+    const nn_param *w = nn_params_find(params, "a.weight");
+    assert_int_equal(w->shape[2], 2);
+    assert_int_equal(w->shape[3], 12);
+    assert_int_equal(ag_dim(nn_downsample(nn_in(s, "down"), x), 2), 3);
+    assert_int_equal(ag_dim(nn_upsample(nn_in(s, "up"), x), 1), 8);
+    assert_non_null(nn_params_find(params, "down.conv.bias"));
+    y = nn_conv2d_transposed(nn_in(s, "t"), x,
+                             &(nn_conv2d_opt){.out = 6, .kernel = 4, .stride = 2, .pad = 1, .groups = 2});
+    assert_int_equal(ag_dim(y, 3), 6);
+    assert_int_equal(ag_dim(y, 1), 8);
+    assert_int_equal(ag_graph_plan(g, NULL), AG_OK);
+    assert_null(nn_conv2d(nn_in(s, "b"), x, &(nn_conv2d_opt){.out = 12, .kernel = 1, .groups = 3}));
+    ag_graph_free(g);
+    nn_params_free(params);
 }
 
 /* The gradient of one output of two stacked masked convolutions is zero for its own input and all later ones in raster order. */
@@ -450,8 +540,10 @@ int main(void)
         cmocka_unit_test(thread_count_changes_no_bit),
         cmocka_unit_test(permutations_move_every_element_to_its_place),
         cmocka_unit_test(parts_of_a_tensor_put_together_are_the_tensor),
+        cmocka_unit_test(convolution_over_frames_is_a_sum_over_images),
         cmocka_unit_test(resizes_give_the_golden_numbers),
         cmocka_unit_test(downsampling_pads_right_and_below),
+        cmocka_unit_test(layers_take_groups_dilation_and_uneven_padding),
         cmocka_unit_test(masked_convolutions_do_not_see_what_comes_later),
         cmocka_unit_test(mistakes_are_named),
     };
