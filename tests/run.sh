@@ -17,7 +17,7 @@ for argument in "$@"; do
     esac
 done
 
-install_packages $build_packages libcmocka-dev python3 ${coverage:+gcovr}
+install_packages $build_packages libcmocka-dev ${coverage:+gcovr}
 cmake -S . -B "$build" -G Ninja -DTESSERA_TESTS=ON ${coverage:+-DTESSERA_COVERAGE=ON} >/dev/null
 cmake --build "$build"
 if [ -n "$long" ]; then
