@@ -44,10 +44,30 @@ void K(argmin)(int64_t rows, int64_t width, const real *x, int32_t *y)
 
 /* ---- filters ---------------------------------------------------------------------------------------------------------- */
 
-/* What a value weighs: one (top-k), or its probability times a constant (top-p). */
-static inline double weight(bool count, real value, real max)
+/* e^(x - max) of up to BLOCK numbers, 0 where x is NaN; their sum by eight lanes. */
+static inline double weights(int64_t n, const real *x, real max, real *w)
 {
-    return count || value == max ? 1 : exp((double)value - (double)max);
+    double lane[8] = {0};
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        const real e = k_exp_one(x[i] - max);
+        w[i] = k_choose_one(x[i] == max, 1, k_choose_one(e == e, e, 0));
+    }
+    for (int64_t i = n; i < BLOCK; i++) w[i] = 0;
+    for (int64_t i = 0; i < BLOCK; i += 8)
+#pragma omp simd
+        for (int64_t j = 0; j < 8; j++) lane[j] += (double)w[i + j];
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+
+/* What values weigh: one each (top-k), or their probability times a constant (top-p). */
+static double mass(int64_t n, const real *v, bool count, real max)
+{
+    real w[BLOCK];
+    double sum = 0;
+    if (count) return (double)n;
+    for (int64_t i = 0; i < n; i += BLOCK) sum += weights(k_min(BLOCK, n - i), v + i, max, w);
+    return sum;
 }
 
 /* Puts v[from..to) in the order: more than pivot, equal, less; the two borders are returned. */
@@ -80,10 +100,9 @@ static real last_kept(int64_t n, real *v, bool count, real max, double target)
     double before = 0;
     while (to - from > 1) {
         const real pivot = middle(v[from], v[from + (to - from) / 2], v[to - 1]);
-        double more = 0, equal;
         split(v, from, to, pivot, border);
-        for (int64_t i = from; i < border[0]; i++) more += weight(count, v[i], max);
-        equal = (double)(border[1] - border[0]) * weight(count, pivot, max);
+        const double more = mass(border[0] - from, v + from, count, max);
+        const double equal = (double)(border[1] - border[0]) * mass(1, &pivot, count, max);
         if (border[0] > from && before + more >= target)
             to = border[0];
         else if (border[1] == to || before + more + equal >= target)
@@ -100,19 +119,12 @@ static inline void keep_from(int64_t n, const real *x, real threshold, real *y)
     for (int64_t i = 0; i < n; i++) y[i] = x[i] >= threshold ? x[i] : (real)-INFINITY;
 }
 
-static double total_weight(int64_t n, const real *v, real max)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += weight(false, v[i], max);
-    return sum;
-}
-
 /* The row of y is the memory that is reordered; y is not x. */
 static void filter(int64_t n, const real *x, int64_t k_first, double p, real *y)
 {
     for (int64_t i = 0; i < n; i++) y[i] = x[i] == x[i] ? x[i] : (real)-INFINITY;
     const real max = largest(n, y);
-    const double target = k_first ? (double)k_first : p * total_weight(n, y, max);
+    const double target = k_first ? (double)k_first : p * mass(n, y, false, max);
     keep_from(n, x, last_kept(n, y, k_first > 0, max, target), y);
 }
 
@@ -137,27 +149,14 @@ void K(min_p)(int64_t rows, int64_t width, double log_p, const real *x, real *y)
 
 /* ---- draws ------------------------------------------------------------------------------------------------------------ */
 
-/* e^(x - max) of up to BLOCK numbers, 0 where x is NaN; their sum in order. */
-static inline double weights(int64_t n, const real *x, real max, real *w)
-{
-    double sum = 0;
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-        const real e = k_exp_one(x[i] - max);
-        w[i] = x[i] == max ? 1 : e == e ? e : 0;
-    }
-    for (int64_t i = 0; i < n; i++) sum += (double)w[i];
-    return sum;
-}
-
 /* Inverse of the cumulative distribution at u in [0,1): the first place where the sum passes u times the total. If rounding
  * leaves the sum short, the last place that is not -inf. */
 static int32_t draw(int64_t n, const real *x, double u)
 {
     const real max = largest(n, x);
     real w[BLOCK];
-    double total = 0, sum = 0;
-    for (int64_t at = 0; at < n; at += BLOCK) total += weights(k_min(BLOCK, n - at), x + at, max, w);
+    double sum = 0;
+    const double total = mass(n, x, false, max);
     for (int64_t at = 0; at < n; at += BLOCK) {
         const double block = weights(k_min(BLOCK, n - at), x + at, max, w);
         double inside = 0;

@@ -13,6 +13,9 @@
 #define KERNELS_VECTOR_MATH_H
 
 #include <math.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include "vector.h"
 

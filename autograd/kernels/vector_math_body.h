@@ -45,8 +45,15 @@ K_INLINE V F(normal_parts)(V x, V *density)
 
 #else
 
-/* e^(x + small), |small| much less than 1; right also where the result is subnormal. x = n ln 2 + r, |r| <= ln 2 / 2; the
- * power of two is multiplied in twice so that neither factor leaves the range. NaN gives infinity. */
+/* p 2^n for whole n = t - shifter, |n| <= 150, 1/2 < p < 2: in two factors, so that neither leaves the range; rounds once. */
+K_INLINE V F(scale)(V p, V t)
+{
+    const I i = BITS(t) - 0x4b400000, half = i >> 1;
+    return p * FROM_BITS((half + 127) << 23) * FROM_BITS((i - half + 127) << 23);
+}
+
+/* e^(x + small), |small| much less than 1; right also where the result is subnormal. x = n ln 2 + r, |r| <= ln 2 / 2. NaN gives
+ * infinity. */
 K_INLINE V F(exp_sum)(V x, V small)
 {
     x = CHOOSE(x < SET(89), x, SET(89));
@@ -58,8 +65,11 @@ K_INLINE V F(exp_sum)(V x, V small)
     p = p * r + 0.16666521f;
     p = p * r + 0.49999994f;
     p = p * (r * r) + r + 1.0f;
-    const I i = BITS(t) - 0x4b400000, half = i >> 1;
-    return p * FROM_BITS((half + 127) << 23) * FROM_BITS((i - half + 127) << 23);
+#if defined(__AVX512F__) && !defined(K_ONE)
+    return (V)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+    return F(scale)(p, t);
+#endif
 }
 
 K_INLINE V F(exp)(V x) { return CHOOSE(x == x, F(exp_sum)(x, SET(0)), x); }
