@@ -52,7 +52,7 @@ static inline void golden_image(int64_t n, double pixels[32 * 32 * 3])
 }
 
 /* Fills a parameter from the hash in the layout that other programs store: convolutions [out,in,kh,kw] (transposed
- * [in,out,kh,kw]) scaled by sqrt(3 / fan), vectors 0.2 u, tables 2 u. */
+ * [in,out,kh,kw]) and linear layers [out,in] scaled by sqrt(3 / fan), vectors 0.2 u, tables 2 u. */
 static inline void golden_parameter(nn_param *p)
 {
     real *w = p->data;
@@ -63,6 +63,12 @@ static inline void golden_parameter(nn_param *p)
             const int64_t x = i % kw, y = i / kw % kh, in = i / (kw * kh) % a, out = i / (kw * kh * a);
             w[((y * kw + x) * a + in) * b + out] = (real)(scale * golden_u((uint32_t)i));
         }
+        return;
+    }
+    if (p->layout == NN_LINEAR) {
+        const int64_t in = p->shape[0], out = p->shape[1];
+        const double scale = 2 * __builtin_sqrt(3.0 / (double)in);
+        for (int64_t i = 0; i < p->numel; i++) w[i % in * out + i / in] = (real)(scale * golden_u((uint32_t)i));
         return;
     }
     for (int64_t i = 0; i < p->numel; i++) w[i] = (real)((p->rank == 1 ? 0.2 : 2) * golden_u((uint32_t)i));

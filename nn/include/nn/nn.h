@@ -27,6 +27,7 @@ typedef enum nn_kind {
 typedef enum nn_layout {
     NN_PLAIN, /* as other programs store it                                                              */
     NN_CONV,  /* [kh,kw,in,out] here; [out,in,kh,kw] elsewhere (and [kh,kw,out,in] ~ [in,out,kh,kw] if transposed) */
+    NN_LINEAR, /* [in,out] here; [out,in] elsewhere                                                               */
 } nn_layout;
 
 /* One named tensor. `data` is 64-byte aligned and owned by the nn_params. */
@@ -103,6 +104,50 @@ ag_tensor *nn_downsample(nn_scope s, ag_tensor *x);
 /* Doubles height and width: every pixel four times, convolution of 3x3, same channels. Both: Ho, Jain, Abbeel 2020,
  * arXiv:2006.11239, as in the common VQGAN code; parameters `conv.weight`, `conv.bias`. */
 ag_tensor *nn_upsample(nn_scope s, ag_tensor *x);
+
+/* activation(x weight + bias + residual): x [...,C] -> [...,out]. Starts as nn_conv2d does. */
+typedef struct nn_linear_opt {
+    int64_t out;
+    bool no_bias;
+    double deviation; /* weights start as N(0, deviation^2), biases at 0; 0 = U(+-1/sqrt(C)) for both */
+    ag_activation activation;
+    ag_tensor *residual; /* added before the activation; NULL = none */
+} nn_linear_opt;
+ag_tensor *nn_linear(nn_scope s, ag_tensor *x, const nn_linear_opt *o);
+
+/* codes [...] i32 -> rows of `weight` [K,D], which starts as N(0,1) or N(0, deviation^2). */
+typedef struct nn_embedding_opt {
+    int64_t K, D;
+    double deviation;
+} nn_embedding_opt;
+ag_tensor *nn_embedding(nn_scope s, ag_tensor *codes, const nn_embedding_opt *o);
+
+/* Normalisations with `weight` and `bias` [C]; o may be NULL. Statistics are biased variances. */
+typedef struct nn_norm_opt {
+    double epsilon;           /* 0 = 1e-5 */
+    int64_t groups;           /* group norm; 0 = 32 */
+    ag_activation activation; /* fused; group and batch norm */
+    bool no_affine, no_bias;
+} nn_norm_opt;
+ag_tensor *nn_layer_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o); /* over the last axis */
+ag_tensor *nn_rms_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o);   /* over the last axis, no bias */
+ag_tensor *nn_group_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o); /* [N,...,C], per sample */
+/* In training by the batch, and the buffers `running_mean`, `running_var` (unbiased) follow with momentum 0.1; else by these. */
+ag_tensor *nn_batch_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o);
+
+/* Multi-head attention, x [N,L,C] -> [N,L,C]: linear layers `q`, `k`, `v`, ag_attention, linear layer `proj`. */
+typedef struct nn_attention_opt {
+    int64_t heads;
+    ag_tensor *context; /* keys and values come from [N,Lk,C']; NULL = x */
+    ag_tensor *mask;    /* as in ag_attention_options */
+    ag_tensor *bias;
+    ag_tensor *rotary;   /* table of ag_rotary for queries and keys; NULL = none */
+    ag_tensor *residual; /* added to the result; NULL = none */
+    double scale;        /* 0 = 1 / sqrt(C / heads) */
+    double deviation;    /* as in nn_linear_opt */
+    bool no_bias, no_key_bias;
+} nn_attention_opt;
+ag_tensor *nn_attention(nn_scope s, ag_tensor *x, const nn_attention_opt *o);
 
 /* ---- losses: tensors -> scalar tensor ------------------------------------------------------------------------------ */
 
