@@ -137,23 +137,23 @@ const ag__rule ag__lion = {
 
 /* ---- building ----------------------------------------------------------------------------------------------------- */
 
-static void build(ag__op op, update u, const ag_update_options *o, ag_tensor *const *const lists[4], ag_tensor *rate,
-                  ag_tensor *step)
+static void build(ag__op op, const update *u, const ag_update_options *o, ag_tensor *const *const lists[4],
+                  ag_tensor *rate, ag_tensor *step)
 {
     ag_graph *g = ag_graph_of(rate);
-    if (!g || u.n < 1) return;
-    u.decay = o->weight_decay;
-    u.clip = o->clip;
-    u.norm = o->norm;
-    const size_t n = (size_t)u.n, size = sizeof u + n;
+    if (!g || u->n < 1) return;
+    const size_t n = (size_t)u->n, size = sizeof *u + n;
     update *attr = ag__alloc(g, size);
     ag_tensor **in = ag__alloc(g, (4 * n + 3) * sizeof *in);
     if (!attr || !in) return;
-    *attr = u;
-    for (int i = 0; i < u.n; i++) attr->decayed[i] = !o->decayed || o->decayed[i];
+    *attr = *u;
+    attr->decay = o->weight_decay;
+    attr->clip = o->clip;
+    attr->norm = o->norm;
+    for (int i = 0; i < u->n; i++) attr->decayed[i] = !o->decayed || o->decayed[i];
     int inputs = 0;
-    for (int j = 0; j < 2 + u.moments; j++)
-        for (int i = 0; i < u.n; i++) in[inputs++] = lists[j][i];
+    for (int j = 0; j < 2 + u->moments; j++)
+        for (int i = 0; i < u->n; i++) in[inputs++] = lists[j][i];
     in[inputs++] = rate;
     if (op == AG__OP_adam) in[inputs++] = step;
     if (o->norm) in[inputs++] = o->norm;
@@ -166,14 +166,14 @@ void ag_adam(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor
     static const ag_adam_options published = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     const ag_adam_options *o = options ? options : &published;
     const update u = {.n = n, .moments = 2, .a = o->beta1, .b = o->beta2, .epsilon = o->epsilon};
-    build(AG__OP_adam, u, &o->update, (ag_tensor *const *const[]){params, grads, m, v}, rate, step);
+    build(AG__OP_adam, &u, &o->update, (ag_tensor *const *const[]){params, grads, m, v}, rate, step);
 }
 
 void ag_sgd(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor *const *m, ag_tensor *rate,
             const ag_sgd_options *o)
 {
     const update u = {.n = n, .moments = 1, .a = o->momentum, .nesterov = o->nesterov};
-    build(AG__OP_sgd, u, &o->update, (ag_tensor *const *const[]){params, grads, m, NULL}, rate, NULL);
+    build(AG__OP_sgd, &u, &o->update, (ag_tensor *const *const[]){params, grads, m, NULL}, rate, NULL);
 }
 
 void ag_lion(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor *const *m, ag_tensor *rate,
@@ -182,5 +182,5 @@ void ag_lion(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor
     static const ag_lion_options published = {.beta1 = 0.9, .beta2 = 0.99};
     const ag_lion_options *o = options ? options : &published;
     const update u = {.n = n, .moments = 1, .a = o->beta1, .b = o->beta2};
-    build(AG__OP_lion, u, &o->update, (ag_tensor *const *const[]){params, grads, m, NULL}, rate, NULL);
+    build(AG__OP_lion, &u, &o->update, (ag_tensor *const *const[]){params, grads, m, NULL}, rate, NULL);
 }
