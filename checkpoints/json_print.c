@@ -74,6 +74,8 @@ static ag_err add_value(ckpt__bytes *b, const cJSON *v, int depth)
         add_number(b, v->valuedouble);
     else if (cJSON_IsString(v))
         ckpt__json_string(b, v->valuestring);
+    else if (cJSON_IsRaw(v))
+        ckpt__bytes_add(b, v->valuestring, strlen(v->valuestring));
     else
         ckpt__bytes_print(b, cJSON_IsNull(v) ? "null" : cJSON_IsTrue(v) ? "true" : "false");
     return AG_OK;

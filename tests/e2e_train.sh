@@ -23,6 +23,8 @@ expect 0 "$tessera" synth scenes -n 100 --size 32 -o data.h5
 
 # twenty steps: the loss falls, the files appear
 expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o whole --steps 20 "$@"
+grep -q '"codes": 16,' whole/run.json && grep -q '"lr": 0.001,' whole/run.json || fail "run.json does not hold the options"
+expect 0 "$tessera" train vqvae --config whole/run.json --data data.h5 -o again --steps 1
 grep -q 'memory planned' err.txt || fail "planned memory is not printed"
 for file in run.json metrics.jsonl checkpoint.h5 best.h5 report.html samples/recon-00000010.png samples/recon-00000020.png; do
     [ -s "whole/$file" ] || fail "whole/$file is missing"
