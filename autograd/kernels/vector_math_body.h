@@ -79,7 +79,7 @@ K_INLINE V F(log)(V x)
 {
     const V scaled = CHOOSE(x < SET(0x1p-126f), x * 0x1p23f, x);
     const I e = (BITS(scaled) - 0x3f2aaaab) >> 23;
-    const V f = FROM_BITS(BITS(scaled) - (e << 23)) - 1.0f, ff = f * f;
+    const V f = FROM_BITS(BITS(scaled) - e * (1 << 23)) - 1.0f, ff = f * f;
 #ifdef K_ONE
     const V n = (V)e
 #else
