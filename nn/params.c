@@ -143,7 +143,7 @@ static entry *create(nn_params *p, const char *name, nn_kind kind, nn_layout lay
     memset(data, 0, bytes);
     e->param = (nn_param){
         .name = copy, .kind = kind, .layout = layout, .dtype = dtype, .rank = rank, .numel = numel, .data = data};
-    memcpy(e->param.shape, shape, (size_t)rank * sizeof *shape);
+    if (rank) memcpy(e->param.shape, shape, (size_t)rank * sizeof *shape);
     for (int64_t i = 0; i < numel && init.rule != NN_ZERO; i++)
         ((real *)data)[i] = (real)draw(init, p->seed, ag_hash_name(name), (uint64_t)i);
     return p->entries[p->count++] = e;
