@@ -43,6 +43,13 @@ static ag_err work_new(work *w, const run *r)
     return AG_OK;
 }
 
+int64_t evaluate_bytes(const run *r)
+{
+    const image_shape *s = &r->build.image;
+    const int64_t batch = r->build.batch, scratch = (int64_t)metric_ssim_scratch(s->height, s->width);
+    return batch * (images_values(s) * (int64_t)sizeof(real) + 32) + scratch * 8 * omp_get_max_threads();
+}
+
 /* Images first .. first + batch - 1 through the graph; past the end the last image is repeated. *valid: how many count. */
 static ag_err run_batch(run *r, data_set *set, int64_t n, const int64_t *indices, int64_t first, int64_t *at,
                         int64_t *valid)

@@ -30,6 +30,8 @@ typedef struct evaluation {
  * `label` there is a live line. Stops early with AG_ERR_FAILED if a signal came. */
 ag_err evaluate(evaluation *out, run *r, data_set *set, int64_t n, const int64_t *indices, double variance,
                 const char *label);
+/* Bytes that it takes beside the graph. */
+int64_t evaluate_bytes(const run *r);
 void evaluation_free(evaluation *e); /* frees what is in it, not e */
 /* The object that `eval --json` prints. */
 cJSON *evaluation_to_json(const evaluation *e);

@@ -78,7 +78,8 @@ static ag_err plan_graphs(trainer *t)
     ag_err err = run_plan_report(t->train, &a);
     if (!err) err = run_plan_report(t->eval, &b);
     if (err) return err;
-    const int64_t eval = b.arena_bytes + b.input_bytes, loader = 3 * t->o->batch * (int64_t)images_bytes(&t->image);
+    const int64_t eval = b.arena_bytes + b.input_bytes + evaluate_bytes(t->eval);
+    const int64_t loader = 3 * t->o->batch * (int64_t)images_bytes(&t->image);
     const int64_t total = a.arena_bytes + a.state_bytes + a.input_bytes + eval + loader;
     t->memory_planned = total;
     terminal_line("parameters %lld (+ %lld in buffers); %.2f GFLOP a step",
