@@ -14,8 +14,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1) return 0;
     static const int channels[4] = {0, 1, 3, 0};
-    const data_decode_options o = {.min_height = data[0] & 4 ? 16 : 0, .min_width = data[0] & 8 ? 24 : 0,
-                                   .channels = channels[data[0] & 3], .max_pixels = 1 << 18};
+    const data_decode_options o = {.min_height = data[0] & 4 ? 16 : 0,
+                                   .min_width = data[0] & 8 ? 24 : 0,
+                                   .channels = channels[data[0] & 3],
+                                   .max_pixels = 1 << 18};
     data_picture p, q;
     data__picture_facts facts;
     if (data__picture_decode(&p, &facts, data + 1, size - 1, "fuzz", &o)) {

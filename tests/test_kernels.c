@@ -159,7 +159,8 @@ static void compare(const char *table, enum product p, const k_conv *c, const re
                                        : c->n * c->ho * c->wo;
     for (int64_t i = 0; i < n; i++)
         if (!(fabs((double)got[i] - want[i]) <= amplification(c) * tolerance(terms)))
-            fail_msg("%s %s: n %d, x %dx%dx%d, y %dx%dx%d, kernel %dx%d stride %d pad %d,%d dilation %d groups %d: at %d: %.9g, not %.9g",
+            fail_msg("%s %s: n %d, x %dx%dx%d, y %dx%dx%d, kernel %dx%d stride %d pad %d,%d dilation %d groups %d: at "
+                     "%d: %.9g, not %.9g",
                      table, names[p], (int)c->n, (int)c->h, (int)c->w, (int)c->a, (int)c->ho, (int)c->wo, (int)c->b,
                      c->kh, c->kw, c->stride, c->top, c->left, c->dilation, c->groups, (int)i, (double)got[i], want[i]);
 }

@@ -26,7 +26,8 @@ static k_conv frames(const k_conv3d *c, int64_t n)
 /* The frame that a tap of result frame `at` reads; -1: none. */
 static int64_t source_frame(const k_conv3d *c, bool transposed, int64_t at, int tap)
 {
-    int64_t s = transposed ? at + c->front - (int64_t)tap * c->apart : at * c->step + (int64_t)tap * c->apart - c->front;
+    int64_t s =
+        transposed ? at + c->front - (int64_t)tap * c->apart : at * c->step + (int64_t)tap * c->apart - c->front;
     if (s < 0 || (transposed && s % c->step)) return -1;
     if (transposed) s /= c->step;
     return s < (transposed ? c->to : c->t) ? s : -1;

@@ -30,7 +30,7 @@ ag_tensor *ag_less(ag_tensor *a, ag_tensor *b);       /* 1 where a < b, else 0; 
 ag_tensor *ag_select(ag_tensor *mask, ag_tensor *a, ag_tensor *b);
 ag_tensor *ag_clamp(ag_tensor *x, double low, double high); /* gradient 0 outside    */
 
-ag_tensor *ag_maximum(ag_tensor *a, ag_tensor *b);          /* broadcasts; on ties the gradient goes to a */
+ag_tensor *ag_maximum(ag_tensor *a, ag_tensor *b); /* broadcasts; on ties the gradient goes to a */
 ag_tensor *ag_minimum(ag_tensor *a, ag_tensor *b);
 /* x^e: any x for whole e within +-64, else x >= 0. ag_pow(x, -1) is the reciprocal. */
 ag_tensor *ag_pow(ag_tensor *x, double e);

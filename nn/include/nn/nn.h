@@ -25,8 +25,8 @@ typedef enum nn_kind {
 } nn_kind;
 
 typedef enum nn_layout {
-    NN_PLAIN, /* as other programs store it                                                              */
-    NN_CONV,  /* [kh,kw,in,out] here; [out,in,kh,kw] elsewhere (and [kh,kw,out,in] ~ [in,out,kh,kw] if transposed) */
+    NN_PLAIN,  /* as other programs store it                                                              */
+    NN_CONV,   /* [kh,kw,in,out] here; [out,in,kh,kw] elsewhere (and [kh,kw,out,in] ~ [in,out,kh,kw] if transposed) */
     NN_LINEAR, /* [in,out] here; [out,in] elsewhere                                                               */
 } nn_layout;
 
