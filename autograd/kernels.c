@@ -32,5 +32,9 @@ __attribute__((constructor)) static void choose(void)
 
 const char *ag_cpu_kernels(void)
 {
+#ifdef __aarch64__
+    return "neon"; /* every such CPU has it, and the compiler uses it for the generic set */
+#else
     return !strcmp(k.name, "v4") ? "x86-64-v4" : !strcmp(k.name, "v3") ? "x86-64-v3" : "generic";
+#endif
 }

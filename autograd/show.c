@@ -68,7 +68,7 @@ void ag_graph_dot(const ag_graph *g, FILE *to)
 
 typedef struct line {
     char key[96];
-    double seconds, flops, bytes;
+    double seconds, flops, bytes, limit;
     int nodes;
 } line;
 
@@ -94,11 +94,18 @@ static int by_seconds(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static void print_table(const ag_graph *g, int depth, double total, FILE *to)
+/* Seconds of a run of t at the machine's limits. */
+static double limit_of(const ag_tensor *t, const ag_machine *m)
 {
-    line *lines = calloc((size_t)g->order_count + 1, sizeof *lines);
+    if (!m || !t->rule->run) return 0;
+    const double arithmetic = ag__flops(t) / m->gflops * 1e-9, memory = moved_bytes(t) / m->gbs * 1e-9;
+    return arithmetic > memory ? arithmetic : memory;
+}
+
+/* The nodes of the run summed by key; how many keys. */
+static int collect(const ag_graph *g, int depth, const ag_machine *m, line *lines)
+{
     int n = 0;
-    if (!lines) return;
     for (int i = 0; i < g->order_count; i++) {
         const ag_tensor *t = g->order[i];
         char key[96];
@@ -109,21 +116,32 @@ static void print_table(const ag_graph *g, int depth, double total, FILE *to)
         lines[j].seconds += t->seconds;
         lines[j].flops += ag__flops(t);
         lines[j].bytes += t->rule->run ? moved_bytes(t) : 0;
+        lines[j].limit += limit_of(t, m);
         lines[j].nodes++;
     }
     qsort(lines, (size_t)n, sizeof *lines, by_seconds);
-    fprintf(to, "%-40s %6s %10s %7s %9s %8s\n", depth ? "scope" : "op", "nodes", "ms a run", "share", "GFLOP/s",
-            "GB/s");
+    return n;
+}
+
+static void print_table(const ag_graph *g, int depth, double total, const ag_machine *m, FILE *to)
+{
+    line *lines = calloc((size_t)g->order_count + 1, sizeof *lines);
+    if (!lines) return;
+    const int n = collect(g, depth, m, lines);
+    fprintf(to, "%-40s %6s %10s %7s %9s %8s%s\n", depth ? "scope" : "op", "nodes", "ms a run", "share", "GFLOP/s",
+            "GB/s", m ? "  of limit" : "");
     for (int i = 0; i < n; i++) {
         const double s = lines[i].seconds / (double)g->runs;
         if (lines[i].seconds <= 0) continue;
-        fprintf(to, "%-40s %6d %10.3f %6.1f%% %9.1f %8.1f\n", lines[i].key, lines[i].nodes, 1e3 * s,
+        fprintf(to, "%-40s %6d %10.3f %6.1f%% %9.1f %8.1f", lines[i].key, lines[i].nodes, 1e3 * s,
                 100 * lines[i].seconds / total, lines[i].flops / s / 1e9, lines[i].bytes / s / 1e9);
+        if (m) fprintf(to, " %8.0f%%", 100 * lines[i].limit / s);
+        fprintf(to, "\n");
     }
     free(lines);
 }
 
-void ag_graph_profile_print(const ag_graph *g, int depth, FILE *to)
+void ag_graph_profile_print(const ag_graph *g, int depth, const ag_machine *machine, FILE *to)
 {
     double total = 0;
     for (int i = 0; i < g->order_count; i++) total += g->order[i]->seconds;
@@ -131,9 +149,13 @@ void ag_graph_profile_print(const ag_graph *g, int depth, FILE *to)
         fprintf(to, "no profiled runs\n");
         return;
     }
-    fprintf(to, "%lld runs, %.3f ms a run, %.1f GFLOP/s\n\n", (long long)g->runs, 1e3 * total / (double)g->runs,
+    fprintf(to, "%lld runs, %.3f ms a run, %.1f GFLOP/s", (long long)g->runs, 1e3 * total / (double)g->runs,
             ag_graph_flops(g) * (double)g->runs / total / 1e9);
-    print_table(g, 0, total, to);
+    if (machine)
+        fprintf(to, "; limits of %d threads: %.0f GFLOP/s in multiply-adds, %.1f GB/s from memory", machine->threads,
+                machine->gflops, machine->gbs);
+    fprintf(to, "\n\n");
+    print_table(g, 0, total, machine, to);
     fprintf(to, "\n");
-    print_table(g, depth < 1 ? 1 : depth, total, to);
+    print_table(g, depth < 1 ? 1 : depth, total, machine, to);
 }

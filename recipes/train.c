@@ -43,7 +43,7 @@ static ag_err look(trainer *t)
 static void print_profile(trainer *t)
 {
     terminal_end_live();
-    ag_graph_profile_print(t->train->graph, 2, stderr);
+    ag_graph_profile_print(t->train->graph, 2, ag_machine_measure(&machine) ? NULL : &machine, stderr);
     ag_graph_profile(t->train->graph, false);
 }
 
@@ -51,6 +51,7 @@ static void print_profile(trainer *t)
 static ag_err after_step(trainer *t)
 {
     ag_err err = AG_OK;
+    ag_machine machine;
     const bool last = t->step == t->o->steps;
     if (due(t->step, t->o->log_every) || last) err = train_log_write(t);
     train_log_live(t);

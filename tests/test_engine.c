@@ -340,12 +340,14 @@ static void graph_prints_as_text_and_dot(void **state)
     ag_graph_profile(m.g, true);
     fill(&m);
     train(&m, 1);
-    ag_graph_profile_print(m.g, 2, f);
+    const ag_machine machine = {.threads = 2, .gflops = 1e-9, .gbs = 1e9};
+    ag_graph_profile_print(m.g, 2, &machine, f);
     fclose(f);
     assert_non_null(strstr(text, "encoder.down.0"));
     assert_non_null(strstr(text, "digraph"));
     assert_non_null(strstr(text, "conv2d_weight_grad"));
     assert_non_null(strstr(text, "GFLOP/s"));
+    assert_non_null(strstr(text, "of limit"));
     free(text);
     model_free(&m);
 }

@@ -1,7 +1,7 @@
 /* Kernels: loops over plain memory that know no graph.
  *
  * Every .c file in this folder is compiled once per instruction set (autograd/CMakeLists.txt): generic, x86-64-v3 (AVX2,
- * FMA) and x86-64-v4 (AVX-512). Each compilation fills one table of function pointers from kernels.def; `k` is the best
+ * FMA) and x86-64-v4 (AVX-512); on ARM only generic, which is NEON there. Each compilation fills one table of function pointers from kernels.def; `k` is the best
  * table this CPU can run, chosen before main. Call a kernel as `k.relu(n, x, y)`.
  *
  * A kernel takes pointers and sizes, returns nothing, allocates nothing, writes all of its output and none of its

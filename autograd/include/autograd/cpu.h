@@ -4,7 +4,7 @@
 
 #include "autograd/error.h"
 
-/* Name of the kernel set in use: "x86-64-v4" (AVX-512), "x86-64-v3" (AVX2 and FMA), "generic". The environment variable
+/* Name of the kernel set in use: "x86-64-v4" (AVX-512), "x86-64-v3" (AVX2 and FMA), "generic"; "neon" on ARM. The environment variable
  * TESSERA_KERNELS with one of these names forces a lower set (tests). */
 const char *ag_cpu_kernels(void);
 

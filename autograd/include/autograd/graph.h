@@ -39,6 +39,7 @@
 #include <stdio.h>
 
 #include "autograd/error.h"
+#include "autograd/machine.h"
 #include "autograd/real.h"
 
 #define AG_MAX_RANK 6
@@ -180,8 +181,11 @@ void ag_graph_memory_print(const ag_graph *g, FILE *to);
 void ag_graph_memory_svg(const ag_graph *g, FILE *to);
 /* Profile: off by default; when on, runs are timed node by node. */
 void ag_graph_profile(ag_graph *g, bool on);
-/* Time, share, GFLOP/s and GB/s per op, then per scope (to `depth` name parts), summed over the profiled runs. */
-void ag_graph_profile_print(const ag_graph *g, int depth, FILE *to);
+/* Time, share of the step, GFLOP/s and GB/s per op, then per scope (to `depth` name parts), summed over the profiled runs. With the
+ * limits of `machine` (NULL: without) also the share of the limit that is reached: the time that the arithmetic at the
+ * multiply-add peak, or the bytes at the memory's rate, whichever is longer, would take, over the time taken. More than 100
+ * percent: minimal filtering, which does with fewer multiplications, or data that were still in a cache. */
+void ag_graph_profile_print(const ag_graph *g, int depth, const ag_machine *machine, FILE *to);
 
 /* Floating-point operations of one run by the ops' own counts (a multiply-add is two). */
 double ag_graph_flops(const ag_graph *g);
