@@ -105,8 +105,14 @@ static uint8_t clamp(int32_t sum)
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define SINGLE /* what chooses between clones runs before the checker is ready */
+#endif
+#endif
+
 /* The two inner loops exist for plain x86-64, which has no 32-bit vector multiply, and for AVX2. */
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && !defined(SINGLE)
 #define CLONES __attribute__((target_clones("avx2", "default")))
 #else
 #define CLONES

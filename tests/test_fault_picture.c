@@ -17,12 +17,7 @@
 #include "pack_parts.h"
 #include "picture_samples.h"
 
-#ifdef __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#ifndef __GLIBC__
 #define SANITIZED
 #endif
 

@@ -18,7 +18,7 @@
 
 /* Every allocation of the program passes here; the checkers bring their own. */
 static atomic_long allocations;
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__GLIBC__) && !defined(SANITIZED)
 #define COUNTED 1
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 void *malloc(size_t n) { return atomic_fetch_add(&allocations, 1), __libc_malloc(n); }
