@@ -1,6 +1,6 @@
 /* accumulate  sum += factor x, after all other nodes; n tensors in one node
  * average     mean = d mean + (1 - d) x,  d = decay, or with warm-up min(decay, (1 + t) / (10 + t)), t the update's number from 1
- * Inputs: n sums (or means), n values, step (average). */
+ * Inputs: n sums (or means), n values, [step] (average). */
 #include "engine.h"
 
 #include <math.h>
@@ -36,7 +36,8 @@ static void accumulate_run(const ag_tensor *y)
 static void average_run(const ag_tensor *y)
 {
     const options *o = y->attr;
-    const double t = ag_value(y->in[2 * o->n]), decay = o->warmup ? fmin(o->factor, (1 + t) / (10 + t)) : o->factor;
+    const double t = o->warmup ? ag_value(y->in[2 * o->n]) : 0;
+    const double decay = o->warmup ? fmin(o->factor, (1 + t) / (10 + t)) : o->factor;
     for (int i = 0; i < o->n; i++) k.average(y->in[i]->numel, (real)decay, ag__in(y, o->n + i), y->in[i]->data);
 }
 
@@ -61,7 +62,7 @@ static void build(ag__op op, options o, ag_tensor *const *states, ag_tensor *con
     memcpy(in, states, n * sizeof *in);
     memcpy(in + n, values, n * sizeof *in);
     in[2 * n] = step;
-    ag__node(op, 2 * o.n + (op == AG__OP_average), in, &o, sizeof o);
+    ag__node(op, 2 * o.n + (step != NULL), in, &o, sizeof o);
 }
 
 void ag_accumulate(int n, ag_tensor *const *sums, ag_tensor *const *values, double factor)
@@ -71,5 +72,9 @@ void ag_accumulate(int n, ag_tensor *const *sums, ag_tensor *const *values, doub
 
 void ag_average(int n, ag_tensor *const *means, ag_tensor *const *values, double decay, bool warmup, ag_tensor *step)
 {
+    if (warmup && !step && n > 0 && means[0]) {
+        ag_graph_fail(ag_graph_of(means[0]), AG_ERR_SHAPE, "average: its warm-up needs the number of the update");
+        return;
+    }
     build(AG__OP_average, (options){.n = n, .factor = decay, .warmup = warmup}, means, values, step);
 }

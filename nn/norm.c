@@ -49,11 +49,8 @@ ag_tensor *nn_group_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o)
     return y;
 }
 
-/* running = (1 - momentum) running + momentum now */
-static void follow(ag_tensor *running, ag_tensor *now, double momentum)
-{
-    ag_assign(running, ag_add(ag_scale(running, 1 - momentum), ag_scale(now, momentum)));
-}
+/* running = 0.9 running + 0.1 now; a layer that sees several batches in a step follows each in turn. */
+static void follow(ag_tensor *running, ag_tensor *now) { ag_average(1, &running, &now, 0.9, false, NULL); }
 
 static ag_tensor *evaluate(ag_tensor *x, const affine *a, ag_tensor *mean, ag_tensor *variance,
                            ag_activation activation)
@@ -75,8 +72,8 @@ ag_tensor *nn_batch_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o)
     ag_tensor *variance = nn_tensor(s, "running_var", NN_BUFFER, NN_PLAIN, 1, &c, ones), *now_variance, *y;
     if (s.training) {
         y = ag_batch_norm(x, a.weight, a.bias, a.epsilon, activation, &now_mean, &now_variance);
-        follow(mean, now_mean, 0.1);
-        follow(variance, ag_scale(now_variance, count > 1 ? (double)count / (double)(count - 1) : 1), 0.1);
+        follow(mean, now_mean);
+        follow(variance, ag_scale(now_variance, count > 1 ? (double)count / (double)(count - 1) : 1));
     } else
         y = evaluate(x, &a, mean, variance, activation);
     ag_graph_scope(s.graph, outer);

@@ -370,7 +370,8 @@ void ag_lion(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor
 /* sums[i] += factor * values[i]; the sums are states. */
 void ag_accumulate(int n, ag_tensor *const *sums, ag_tensor *const *values, double factor);
 /* means[i] = d means[i] + (1 - d) values[i], d = decay or, with warmup, min(decay, (1 + t) / (10 + t)), t the value of step [] from
- * 1; the means are states. Values that are states are read after the effects made before. */
+ * 1 (NULL: without warm-up); the means are states. Values that are states are read after the effects made before, and several averages
+ * of one state follow each other. */
 void ag_average(int n, ag_tensor *const *means, ag_tensor *const *values, double decay, bool warmup, ag_tensor *step);
 
 #endif
