@@ -1,5 +1,5 @@
 /* Named parameters and scopes. */
-#include "nn/nn.h"
+#include "nn/update.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,17 +23,26 @@ struct nn_params {
     uint64_t seed;
     entry **entries;
     int count, capacity;
-    text *names; /* of scopes */
+    text *names;  /* of scopes */
+    text *frozen; /* prefixes */
+    int micro_batches;
 };
 
 nn_params *nn_params_new(uint64_t seed)
 {
     nn_params *p = calloc(1, sizeof *p);
-    if (p)
-        p->seed = seed;
-    else
+    if (!p) {
         ag_fail(AG_ERR_MEMORY, "out of memory for parameters");
+        return NULL;
+    }
+    p->seed = seed;
+    p->micro_batches = 1;
     return p;
+}
+
+static void texts_free(text *t)
+{
+    for (text *next; t; t = next) next = t->next, free(t);
 }
 
 void nn_params_free(nn_params *p)
@@ -44,7 +53,8 @@ void nn_params_free(nn_params *p)
         free(p->entries[i]->param.data);
         free(p->entries[i]);
     }
-    for (text *t = p->names, *next; t; t = next) next = t->next, free(t);
+    texts_free(p->names);
+    texts_free(p->frozen);
     free(p->entries);
     free(p);
 }
@@ -74,6 +84,32 @@ int64_t nn_params_numel(const nn_params *p, nn_kind kind)
     return sum;
 }
 
+/* ---- updates (update.h) ------------------------------------------------------------------------------------------ */
+
+void nn_micro_batches(nn_params *p, int n) { p->micro_batches = n; }
+
+int nn_micro_batches_of(const nn_params *p) { return p->micro_batches; }
+
+ag_err nn_freeze(nn_params *p, const char *prefix)
+{
+    const size_t size = strlen(prefix) + 1;
+    text *t = malloc(sizeof *t + size);
+    if (!t) return ag_fail(AG_ERR_MEMORY, "out of memory to freeze %s", prefix);
+    memcpy(t->name, prefix, size);
+    t->next = p->frozen;
+    p->frozen = t;
+    return AG_OK;
+}
+
+bool nn_is_frozen(const nn_params *p, const char *name)
+{
+    for (const text *t = p->frozen; t; t = t->next) {
+        const size_t n = strlen(t->name);
+        if (!strncmp(name, t->name, n) && (!name[n] || name[n] == '.')) return true;
+    }
+    return false;
+}
+
 /* ---- scopes ------------------------------------------------------------------------------------------------------ */
 
 nn_scope nn_root(nn_params *params, ag_graph *g, bool training)
@@ -94,6 +130,7 @@ nn_scope nn_in(nn_scope s, const char *name)
     t->next = s.params->names;
     s.params->names = t;
     s.name = t->name;
+    s.training = s.training && !nn_is_frozen(s.params, s.name);
     return s;
 }
 
@@ -216,7 +253,8 @@ int nn_trainable(nn_params *p, ag_graph *g, const char *const *prefixes, ag_tens
     int n = 0;
     for (int i = 0; i < p->count; i++) {
         const entry *e = p->entries[i];
-        if (e->param.kind != NN_PARAMETER || e->graph != ag_graph_id(g) || !has_prefix(e->param.name, prefixes))
+        if (e->param.kind != NN_PARAMETER || e->graph != ag_graph_id(g) || !has_prefix(e->param.name, prefixes) ||
+            nn_is_frozen(p, e->param.name))
             continue;
         if (n < max) out[n] = e->tensor;
         n++;

@@ -6,8 +6,8 @@
  * EMA: N <- d N + (1-d) n, M <- d M + (1-d) s, with n_k members of code k in the batch and s_k their sum;
  * N~ = (N + eps) / (sum N + K eps) * sum N;  e_k = M_k / N~_k. Debiased: N and M divided by 1 - d^t first.
  * Restart (RQ-VAE, Jukebox): after the accumulation, codes with N_k below the threshold take N_k = 1 and M_k = a row of the
- * batch. Codes are looked up, and the decoder sees them, before the update. */
-#include "nn/nn.h"
+ * batch. With several micro-batches an update, n and s are those of all of them, and rows come from the last. Codes are looked up, and the decoder sees them, before the update. */
+#include "nn/update.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,14 +77,15 @@ static void update_ema(nn_scope s, ag_tensor *e, ag_tensor *z, nn_quantized *q, 
     ag_tensor *M0 = buffer(s, "embedding_sum", 2, (int64_t[]){K, D}, 0);
     start_sums(s, o, fresh);
     if (!s.training) return;
-    ag_tensor *N = average(N0, q->counts, decay(o));
-    ag_tensor *M = average(M0, ag_scatter_add(z, q->codes, K), decay(o));
+    ag_tensor *N = average(N0, nn_update_sum(s, "counts", q->counts), decay(o));
+    ag_tensor *M = average(M0, nn_update_sum(s, "members", ag_scatter_add(z, q->codes, K)), decay(o));
     if (o->restart > 0) {
         ag_tensor *dead = dead_codes(N, o);
         M = ag_select(column(dead), random_rows(z, K), M);
         N = ag_select(dead, ag_constant(s.graph, 1, 0, NULL), N);
         q->restarts = ag_sum(dead);
     }
+    ag_graph_effect_group(s.graph, NN_EACH_UPDATE);
     ag_assign(N0, N);
     ag_assign(M0, M);
     if (o->debias) { /* power = d^t, kept from run to run */
@@ -95,6 +96,7 @@ static void update_ema(nn_scope s, ag_tensor *e, ag_tensor *z, nn_quantized *q, 
         M = ag_div(M, share);
     }
     ag_assign(e, ag_div(M, column(smoothed(N, o))));
+    ag_graph_effect_group(s.graph, NN_EACH_RUN);
 }
 
 /* With a codebook learned by gradient, counts are averaged only to find dead codes. */
@@ -103,9 +105,11 @@ static void restart_gradient(nn_scope s, ag_tensor *e, ag_tensor *z, nn_quantize
     if (o->restart <= 0) return;
     ag_tensor *N0 = buffer(s, "cluster_size", 1, &o->K, o->initial_count);
     if (!s.training) return;
-    ag_tensor *N = average(N0, q->counts, decay(o)), *dead = dead_codes(N, o);
+    ag_tensor *N = average(N0, nn_update_sum(s, "counts", q->counts), decay(o)), *dead = dead_codes(N, o);
+    ag_graph_effect_group(s.graph, NN_EACH_UPDATE);
     ag_assign(N0, ag_select(dead, ag_constant(s.graph, 1, 0, NULL), N));
     ag_assign_where(e, column(dead), random_rows(z, o->K));
+    ag_graph_effect_group(s.graph, NN_EACH_RUN);
     nn_reset_rows(s.params, e, dead);
     q->restarts = ag_sum(dead);
 }
