@@ -7,7 +7,14 @@
 
 #include "autograd/random.h"
 
-/* Records are cut from blocks that live as long as the graph. */
+/* Records are cut from blocks that live as long as the graph. In a debug build each record is a block of its own: the address
+ * checker sees its ends, and tests make each of these allocations fail. */
+#ifdef AG_POISON
+enum { BLOCK = 0 };
+#else
+enum { BLOCK = 65536 };
+#endif
+
 struct ag__block {
     ag__block *next;
     size_t used, size;
@@ -25,7 +32,7 @@ void *ag__alloc(ag_graph *g, size_t size)
 {
     size = (size + 15) & ~(size_t)15;
     if (!g->memory || g->memory->size - g->memory->used < size) {
-        const size_t block = size > 65536 ? size : 65536;
+        const size_t block = size > BLOCK ? size : BLOCK;
         ag__block *b = malloc(sizeof *b + block);
         if (!b) {
             record_error(g, ag_fail(AG_ERR_MEMORY, "out of memory while building a graph of %d tensors", g->count));

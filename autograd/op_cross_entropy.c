@@ -41,6 +41,7 @@ static void cross_entropy_run(const ag_tensor *y)
 static ag_tensor *column(ag_tensor *t)
 {
     int64_t shape[AG_MAX_RANK];
+    if (!t) return NULL;
     for (int i = 0; i < t->rank; i++) shape[i] = t->shape[i];
     shape[t->rank] = 1;
     return ag_reshape(t, t->rank + 1, shape);
@@ -74,6 +75,7 @@ static void cross_entropy_grad_run(const ag_tensor *d)
 static ag_tensor *last_sum(ag_tensor *x)
 {
     int64_t shape[AG_MAX_RANK];
+    if (!x) return NULL;
     for (int i = 0; i < x->rank; i++) shape[i] = i == x->rank - 1 ? 1 : x->shape[i];
     return ag_sum_to(x, x->rank, shape);
 }

@@ -128,13 +128,13 @@ static ag_tensor *per_channel(const k_norm *o, ag_tensor *t)
 static ag_tensor *slope(const k_norm *o, ag_tensor *dy, ag_tensor *v)
 {
     if (o->activation == K_RELU) return ag_relu_mask(dy, v);
-    ag_tensor *one = ag_constant(v->graph, 1, 0, NULL), *s = ag_div(one, ag_shift(ag_exp(ag_neg(v)), 1));
+    ag_tensor *one = ag_constant(ag_graph_of(v), 1, 0, NULL), *s = ag_div(one, ag_shift(ag_exp(ag_neg(v)), 1));
     return ag_mul(dy, ag_mul(s, ag_shift(ag_mul(v, ag_sub(one, s)), 1)));
 }
 
 static ag_tensor *rate_of(const k_norm *o, ag_tensor *d, double count)
 {
-    ag_tensor *square = group_sum(o, ag_square(d)), *one = ag_constant(d->graph, 1, 0, NULL);
+    ag_tensor *square = group_sum(o, ag_square(d)), *one = ag_constant(ag_graph_of(d), 1, 0, NULL);
     if (o->kind == K_NORM_L2) return ag_div(one, ag_sqrt(ag_clamp(square, o->epsilon * o->epsilon, 1e300)));
     return ag_div(one, ag_sqrt(ag_shift(ag_scale(square, 1 / count), o->epsilon)));
 }
@@ -150,7 +150,7 @@ static composed compose(const norm *o, ag_tensor *const *in)
     c.rate = rate_of(m, d, c.count);
     c.h = ag_mul(d, c.rate);
     if (m->kind == K_NORM_L2) /* 1 where |x| is above epsilon */
-        c.limited = ag_less(ag_constant(x->graph, m->epsilon * m->epsilon, 0, NULL), group_sum(m, ag_square(d)));
+        c.limited = ag_less(ag_constant(ag_graph_of(x), m->epsilon * m->epsilon, 0, NULL), group_sum(m, ag_square(d)));
     c.u = dy;
     if (m->activation != K_LINEAR) {
         ag_tensor *v = w ? ag_mul(c.h, w) : c.h;

@@ -22,6 +22,7 @@ static double rows_flops(const ag_tensor *y) { return 5 * (double)y->in[0]->nume
 static ag_tensor *last_sum(ag_tensor *x)
 {
     int64_t shape[AG_MAX_RANK];
+    if (!x) return NULL;
     for (int i = 0; i < x->rank; i++) shape[i] = i == x->rank - 1 ? 1 : x->shape[i];
     return ag_sum_to(x, x->rank, shape);
 }
