@@ -164,9 +164,9 @@ static const double *parity_compare(const char *name, const char *what, int numb
 {
     double size = PARITY_SMALL, error = 0;
     for (int64_t i = 0; i < count; i++) {
-        const double value = (double)got[order ? parity_place(order, i) : i];
+        const double apart = fabs((double)got[order ? parity_place(order, i) : i] - want[i]);
         size = fmax(size, fabs(want[i]));
-        if (!(fabs(value - want[i]) <= error)) error = fabs(value - want[i]);
+        error = isnan(apart) ? INFINITY : fmax(error, apart);
     }
     if (!(error / size <= tolerance)) fail_msg("%s: %s %d is off by %g of %g", name, what, number, error, size);
     parity_worst = fmax(parity_worst, error / size);
