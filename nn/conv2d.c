@@ -1,15 +1,6 @@
 /* Convolution layers. */
 #include "nn/nn.h"
-
-#include <math.h>
-
-/* Weight and bias ~ U(+-1/sqrt(fan_in)), the default of the common library. */
-static ag_tensor *uniform(nn_scope s, const char *name, nn_layout layout, int rank, const int64_t *shape,
-                          int64_t fan_in)
-{
-    const double bound = 1 / sqrt((double)fan_in);
-    return nn_tensor(s, name, NN_PARAMETER, layout, rank, shape, (nn_init){NN_UNIFORM, -bound, bound});
-}
+#include "start.h"
 
 static ag_conv2d_options options(const nn_conv2d_opt *o)
 {
@@ -25,13 +16,26 @@ static int64_t of_group(int64_t channels, const nn_conv2d_opt *o)
     return o->groups > 1 && channels % o->groups == 0 ? channels / o->groups : channels;
 }
 
+/* The weight [k,k,in,out] as stored; `fan_in` and `fan_out` of the map. */
+static ag_tensor *kernel(nn_scope s, const nn_conv2d_opt *o, int64_t in, int64_t out, int64_t fan_in, int64_t fan_out)
+{
+    const int64_t shape[4] = {o->kernel, o->kernel, in, out};
+    return nn_tensor(s, "weight", NN_PARAMETER, NN_CONV, 4, shape,
+                     nn__start_weight(o->weights, (double)fan_in, (double)fan_out));
+}
+
+static ag_tensor *bias(nn_scope s, const nn_conv2d_opt *o, int64_t fan_in)
+{
+    if (o->no_bias) return NULL;
+    return nn_tensor(s, "bias", NN_PARAMETER, NN_PLAIN, 1, &o->out, nn__start_bias(o->weights, (double)fan_in));
+}
+
 ag_tensor *nn_conv2d(nn_scope s, ag_tensor *x, const nn_conv2d_opt *o)
 {
     if (!x) return NULL;
     const char *outer = ag_graph_scope(s.graph, s.name);
     const int64_t in = of_group(ag_dim(x, -1), o), fan_in = in * o->kernel * o->kernel;
-    ag_tensor *w = uniform(s, "weight", NN_CONV, 4, (int64_t[]){o->kernel, o->kernel, in, o->out}, fan_in);
-    ag_tensor *b = o->no_bias ? NULL : uniform(s, "bias", NN_PLAIN, 1, &o->out, fan_in);
+    ag_tensor *w = kernel(s, o, in, o->out, fan_in, o->out), *b = bias(s, o, fan_in);
     const ag_conv2d_options c = options(o);
     ag_tensor *y = ag_conv2d(x, w, b, o->residual, &c);
     ag_graph_scope(s.graph, outer);
@@ -43,8 +47,7 @@ ag_tensor *nn_conv2d_transposed(nn_scope s, ag_tensor *x, const nn_conv2d_opt *o
     if (!x) return NULL;
     const char *outer = ag_graph_scope(s.graph, s.name);
     const int64_t in = ag_dim(x, -1), out = of_group(o->out, o), fan_in = out * o->kernel * o->kernel;
-    ag_tensor *w = uniform(s, "weight", NN_CONV, 4, (int64_t[]){o->kernel, o->kernel, out, in}, fan_in);
-    ag_tensor *b = o->no_bias ? NULL : uniform(s, "bias", NN_PLAIN, 1, &o->out, fan_in);
+    ag_tensor *w = kernel(s, o, out, in, fan_in, in), *b = bias(s, o, fan_in);
     const ag_conv2d_options c = options(o);
     ag_tensor *y = ag_conv2d_transposed(x, w, b, o->residual, &c);
     ag_graph_scope(s.graph, outer);

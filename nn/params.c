@@ -23,6 +23,7 @@ struct nn_params {
     uint64_t seed;
     entry **entries;
     int count, capacity;
+    bool outline;
     text *names;  /* of scopes */
     text *frozen; /* prefixes */
     int micro_batches;
@@ -37,6 +38,13 @@ nn_params *nn_params_new(uint64_t seed)
     }
     p->seed = seed;
     p->micro_batches = 1;
+    return p;
+}
+
+nn_params *nn_params_outline(void)
+{
+    nn_params *p = nn_params_new(0);
+    if (p) p->outline = true;
     return p;
 }
 
@@ -172,16 +180,16 @@ static entry *create(nn_params *p, const char *name, nn_kind kind, nn_layout lay
     entry *e = calloc(1, sizeof *e);
     const size_t bytes = ((size_t)numel * ag_dtype_size(dtype) + 63) / 64 * 64;
     char *copy = strdup(name);
-    void *data = aligned_alloc(64, bytes);
-    if (!e || !copy || !data) {
+    void *data = p->outline ? NULL : aligned_alloc(64, bytes);
+    if (!e || !copy || (!data && !p->outline)) {
         free(e), free(copy), free(data);
         return NULL;
     }
-    memset(data, 0, bytes);
+    if (data) memset(data, 0, bytes);
     e->param = (nn_param){
         .name = copy, .kind = kind, .layout = layout, .dtype = dtype, .rank = rank, .numel = numel, .data = data};
     if (rank) memcpy(e->param.shape, shape, (size_t)rank * sizeof *shape);
-    for (int64_t i = 0; i < numel && init.rule != NN_ZERO; i++)
+    for (int64_t i = 0; data && i < numel && init.rule != NN_ZERO; i++)
         ((real *)data)[i] = (real)draw(init, p->seed, ag_hash_name(name), (uint64_t)i);
     return p->entries[p->count++] = e;
 }
@@ -208,7 +216,7 @@ ag_tensor *nn_tensor(nn_scope s, const char *name, nn_kind kind, nn_layout layou
     if (!same_shape(&e->param, t))
         return ag_graph_fail(s.graph, AG_ERR_SHAPE,
                              "%s exists with another shape: the options differ from those it was made with", full.name);
-    ag_bind(t, e->param.data);
+    if (e->param.data) ag_bind(t, e->param.data);
     e->graph = ag_graph_id(s.graph);
     e->tensor = t;
     e->reset = NULL;

@@ -3,6 +3,7 @@
 #define TESTS_GOLDEN_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "nn/nn.h"
 
@@ -52,7 +53,7 @@ static inline void golden_image(int64_t n, double pixels[32 * 32 * 3])
 }
 
 /* Fills a parameter from the hash in the layout that other programs store: convolutions [out,in,kh,kw] (transposed
- * [in,out,kh,kw]) and linear layers [out,in] scaled by sqrt(3 / fan), vectors 0.2 u, tables 2 u. */
+ * [in,out,kh,kw]) and linear layers [out,in] scaled by sqrt(3 / fan), weights of norms 1 + 0.2 u, other vectors 0.2 u, tables 2 u. */
 static inline void golden_parameter(nn_param *p)
 {
     real *w = p->data;
@@ -71,7 +72,9 @@ static inline void golden_parameter(nn_param *p)
         for (int64_t i = 0; i < p->numel; i++) w[i % in * out + i / in] = (real)(scale * golden_u((uint32_t)i));
         return;
     }
-    for (int64_t i = 0; i < p->numel; i++) w[i] = (real)((p->rank == 1 ? 0.2 : 2) * golden_u((uint32_t)i));
+    const char *last = strrchr(p->name, '.');
+    const double shift = p->rank == 1 && !strcmp(last ? last : p->name, ".weight") ? 1 : 0;
+    for (int64_t i = 0; i < p->numel; i++) w[i] = (real)(shift + (p->rank == 1 ? 0.2 : 2) * golden_u((uint32_t)i));
 }
 
 #endif

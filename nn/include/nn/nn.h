@@ -49,6 +49,8 @@ typedef struct nn_init {
 } nn_init;
 
 nn_params *nn_params_new(uint64_t seed);
+/* The same without values: parameters have names and shapes, their `data` is NULL. To count, and for what a plan would need. */
+nn_params *nn_params_outline(void);
 void nn_params_free(nn_params *p);
 /* In the order of creation. */
 int nn_params_count(const nn_params *p);
@@ -86,7 +88,15 @@ ag_tensor *nn_reset_rows_of(nn_params *p, const ag_tensor *t); /* NULL if never 
 
 /* ---- layers ------------------------------------------------------------------------------------------------------ */
 
-/* x [N,H,W,C] -> [N,Ho,Wo,out]. Weights and biases start as U(+-1/sqrt(fan_in)) (the usual default). */
+/* How weights start; fan_in is the number of inputs of one result. Biases start at 0 unless said. */
+typedef enum nn_weights {
+    NN_WEIGHTS_UNIFORM,   /* U(+-1/sqrt(fan_in)), biases too: the default of the common library                  */
+    NN_WEIGHTS_NORMAL,    /* N(0, 1/fan_in)                                                                      */
+    NN_WEIGHTS_TRUNCATED, /* the same cut at 2 deviations and widened to that variance: the default of Flax       */
+    NN_WEIGHTS_XAVIER,    /* U(+-sqrt(6/(fan_in + fan_out))), a kernel as a matrix [out, in*k*k]. Glorot, Bengio 2010 */
+} nn_weights;
+
+/* x [N,H,W,C] -> [N,Ho,Wo,out]. */
 typedef struct nn_conv2d_opt {
     int64_t out;
     int kernel, stride, pad; /* square; stride 0 = 1 */
@@ -95,6 +105,7 @@ typedef struct nn_conv2d_opt {
     ag_tensor *residual;      /* added before the activation; NULL = none */
     int dilation, groups;     /* 0 = 1 */
     int pads[4];              /* more zeros at top, bottom, left, right than `pad` */
+    nn_weights weights;
 } nn_conv2d_opt;
 ag_tensor *nn_conv2d(nn_scope s, ag_tensor *x, const nn_conv2d_opt *o);
 /* x [N,H,W,C] -> [N,stride*(H-1)+kernel-2*pad, ..., out]. fan_in counts out*k*k, as in the common library. */
@@ -105,11 +116,12 @@ ag_tensor *nn_downsample(nn_scope s, ag_tensor *x);
  * arXiv:2006.11239, as in the common VQGAN code; parameters `conv.weight`, `conv.bias`. */
 ag_tensor *nn_upsample(nn_scope s, ag_tensor *x);
 
-/* activation(x weight + bias + residual): x [...,C] -> [...,out]. Starts as nn_conv2d does. */
+/* activation(x weight + bias + residual): x [...,C] -> [...,out]. */
 typedef struct nn_linear_opt {
     int64_t out;
     bool no_bias;
-    double deviation; /* weights start as N(0, deviation^2), biases at 0; 0 = U(+-1/sqrt(C)) for both */
+    nn_weights weights;
+    double deviation; /* weights start as N(0, deviation^2), biases at 0; 0 = as `weights` says */
     ag_activation activation;
     ag_tensor *residual; /* added before the activation; NULL = none */
 } nn_linear_opt;
@@ -132,20 +144,33 @@ typedef struct nn_norm_opt {
 ag_tensor *nn_layer_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o); /* over the last axis */
 ag_tensor *nn_rms_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o);   /* over the last axis, no bias */
 ag_tensor *nn_group_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o); /* [N,...,C], per sample */
-/* In training by the batch, and the buffers `running_mean`, `running_var` (unbiased) follow with momentum 0.1; else by these. */
+/* In training by the batch, and the buffers `running_mean`, `running_var` (unbiased) follow with momentum 0.1, every batch in turn if a
+ * step has several; else by these. */
 ag_tensor *nn_batch_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o);
 
-/* Multi-head attention, x [N,L,C] -> [N,L,C]: linear layers `q`, `k`, `v`, ag_attention, linear layer `proj`. */
+/* Names of the linear layers of attention, dotted names allowed; NULL as in {"q", "k", "v", NULL, "proj"}. */
+typedef struct nn_attention_names {
+    const char *q, *k, *v;
+    const char *qkv; /* one layer of three times the width holds q, k and v, in this order */
+    const char *proj;
+} nn_attention_names;
+
+/* Multi-head attention, x [N,L,C] -> [N,L,C]: linear layers for q, k, v, ag_attention, a last linear layer. */
 typedef struct nn_attention_opt {
     int64_t heads;
+    int64_t width; /* of all heads together; 0 = C */
+    nn_attention_names names;
     ag_tensor *context; /* keys and values come from [N,Lk,C']; NULL = x */
     ag_tensor *mask;    /* as in ag_attention_options */
     ag_tensor *bias;
     ag_tensor *rotary;   /* table of ag_rotary for queries and keys; NULL = none */
     ag_tensor *residual; /* added to the result; NULL = none */
-    double scale;        /* 0 = 1 / sqrt(C / heads) */
-    double deviation;    /* as in nn_linear_opt */
-    bool no_bias, no_key_bias;
+    double scale;        /* 0 = 1 / sqrt(width / heads) */
+    nn_weights weights;  /* as in nn_linear_opt */
+    double deviation;
+    double proj_deviation;     /* of the last layer; 0 = deviation */
+    bool no_bias, no_key_bias; /* of q, k, v and the last layer; of k */
+    bool no_qkv_bias;          /* of q, k and v */
 } nn_attention_opt;
 ag_tensor *nn_attention(nn_scope s, ag_tensor *x, const nn_attention_opt *o);
 

@@ -1,0 +1,100 @@
+/* The networks of the tokenizers, and the stacks that priors share: functions from tensor to tensor, as in nn.h.
+ *
+ *     const nn_vqgan_opt net = {.ch = 128, .levels = 5, .ch_mult = {1, 1, 2, 2, 4}, .blocks = 2, .encoder_attention = {[4] = true},
+ *                               .decoder_attention = {[4] = true}, .z_channels = 256, .channels = 3};
+ *     ag_tensor *h = nn_vqgan_encoder(nn_in(root, "encoder"), x, &net);      // [N,H,W,3] -> [N,H/16,W/16,256]
+ *
+ * Images are [N,H,W,C] of any number of channels, and need not be square; a height or width that the network cannot halve as often
+ * as it must is a mistake of the graph (AG_ERR_SHAPE). Parameter names are those of the public code of each network, so that its
+ * checkpoints can be read. Every residual or transformer block is a block that a plan under a memory bound computes a second time.
+ * "0 = ..." is the value that zero stands for. Tensors belong to the graph. */
+#ifndef NN_NETWORKS_H
+#define NN_NETWORKS_H
+
+#include "nn/nn.h"
+
+enum { NN_MOST_LEVELS = 8 };
+
+/* ---- VQGAN: the convolutional encoder and decoder of diffusion models -------------------------------------------------
+ * Ho, Jain, Abbeel 2020, arXiv:2006.11239, as used by Esser, Rombach, Ommer 2021, arXiv:2012.09841, and by most tokenizers since.
+ * Level 0 is the one of the image's size; channels of level i are ch * ch_mult[i], which `groups` must divide. */
+typedef struct nn_vqgan_opt {
+    int64_t ch;
+    int levels; /* 1 to NN_MOST_LEVELS; each but the last halves height and width */
+    int ch_mult[NN_MOST_LEVELS];
+    int blocks;                             /* residual blocks of an encoder level; a decoder level has one more */
+    bool encoder_attention[NN_MOST_LEVELS]; /* attention after every residual block of level i */
+    bool decoder_attention[NN_MOST_LEVELS];
+    int64_t z_channels;
+    bool double_z;        /* the encoder gives 2 z_channels: mean and logarithm of the variance */
+    int64_t channels;     /* of the image */
+    double dropout;       /* before the second convolution of a residual block, in training */
+    int64_t groups;       /* of the norms; 0 = 32 */
+    bool initial_halving; /* the image is halved before level 0: HQ-VAE */
+} nn_vqgan_opt;
+/* x [N,H,W,channels] -> [N,H/f,W/f,z_channels], f = 2^(levels-1) (twice that with initial_halving). */
+ag_tensor *nn_vqgan_encoder(nn_scope s, ag_tensor *x, const nn_vqgan_opt *o);
+/* z [N,h,w,z_channels] -> [N,f h,f w,channels], of any range. The last layer is `conv_out`. */
+ag_tensor *nn_vqgan_decoder(nn_scope s, ag_tensor *z, const nn_vqgan_opt *o);
+
+/* ---- transformers ------------------------------------------------------------------------------------------------------ */
+
+typedef enum nn_mlp_activation {
+    NN_MLP_GELU,
+    NN_MLP_GELU_TANH,
+    NN_MLP_QUICK_GELU,
+    NN_MLP_RELU,
+    NN_MLP_TANH
+} nn_mlp_activation;
+
+/* Names inside a stack: block i is `block`.i, its parts are below it; the last norm is beside the blocks. Dots allowed. */
+typedef struct nn_transformer_names {
+    const char *block, *norm1;
+    nn_attention_names attention;
+    const char *norm2, *up, *down, *norm;
+} nn_transformer_names;
+extern const nn_transformer_names nn_names_gpt; /* minGPT, as in the VQGAN's prior: blocks.0.attn.query, .mlp.0, ln_f */
+extern const nn_transformer_names nn_names_vit; /* timm: blocks.0.attn.qkv, .mlp.fc1, norm                            */
+extern const nn_transformer_names
+    nn_names_vitvq; /* the public ViT-VQGAN: layers.0.0.fn.to_qkv, layers.0.1.fn.net.0, norm */
+
+/* Blocks x += attention(norm1(x)); x += down(activation(up(norm2(x)))) and a norm behind the last: the pre-norm order of Radford
+ * and others 2019 (GPT-2); Vaswani and others 2017, arXiv:1706.03762; Dosovitskiy and others 2021, arXiv:2010.11929. */
+typedef struct nn_transformer_opt {
+    int blocks;
+    int64_t heads;
+    int64_t width;  /* of all heads together; 0 = C */
+    int64_t hidden; /* of the MLP; 0 = 4 C */
+    nn_mlp_activation activation;
+    bool causal;       /* slot i attends to slots 0..i */
+    ag_tensor *mask;   /* as in ag_attention_options, instead of causal; NULL = none */
+    ag_tensor *rotary; /* table of ag_rotary; NULL = none */
+    double epsilon;    /* of the norms; 0 = 1e-5 */
+    double dropout;    /* of what each branch adds, in training */
+    double
+        drop_path; /* of whole branches per sample, in training: from 0 in the first block to this in the last, linearly */
+    bool no_qkv_bias, no_key_bias;
+    bool no_bias; /* in no linear layer */
+    bool no_final_norm;
+    nn_weights weights; /* as in nn_linear_opt */
+    double deviation;
+    bool scaled_branches;              /* last layers of branches start as N(0, deviation^2 / (2 blocks)) */
+    const nn_transformer_names *names; /* NULL = nn_names_vit */
+} nn_transformer_opt;
+/* x [N,L,C] -> [N,L,C]. Errors: AG_ERR_SHAPE if heads do not divide width. */
+ag_tensor *nn_transformer(nn_scope s, ag_tensor *x, const nn_transformer_opt *o);
+
+/* GPT over codes: learned embeddings of codes `tok_emb` and of slots `pos_emb` (zero at first), the causal stack, linear layer
+ * `head` without bias. Karpathy's minGPT as in the VQGAN's prior: Esser, Rombach, Ommer 2021, arXiv:2012.09841, 3.2. */
+typedef struct nn_gpt_opt {
+    int64_t codes; /* in the table */
+    int64_t out;   /* logits; 0 = codes */
+    int64_t slots; /* the longest sequence */
+    int64_t width;
+    double dropout;           /* of the embeddings; that of the branches is stack.dropout */
+    nn_transformer_opt stack; /* causal, names and deviation are set: 0 = 0.02 */
+} nn_gpt_opt;
+/* codes [N,L] i32, L <= slots -> logits [N,L,out]. */
+ag_tensor *nn_gpt(nn_scope s, ag_tensor *codes, const nn_gpt_opt *o);
+
+#endif

@@ -1,0 +1,167 @@
+/* Whole networks against PyTorch and against golden rows. Weights come from the hash of golden.h, by name; the loss is the sum of
+ * the result times the hash of its index in the order [N,C,H,W], so that every gradient is that of a random incoming one. A
+ * fixture holds per case `y`, `dx` (unless the input is codes) and `gradient`, all parameters one after another as in its
+ * attribute `names`. */
+#ifndef TESTS_NETWORKS_H
+#define TESTS_NETWORKS_H
+
+#include <hdf5.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "golden.h"
+#include "nn/networks.h"
+
+enum { NETWORK_PARAMETERS = 512 };
+
+typedef struct network_case {
+    const char *name;
+    ag_tensor *(*build)(nn_scope root, ag_tensor *x);
+    int rank;
+    int64_t shape[4]; /* of the input, images as [N,H,W,C] */
+    int codes;        /* the input is i32 of 0..codes-1; 0: real */
+} network_case;
+
+static double network_worst;
+static int64_t network_numbers;
+
+/* Element i in memory, images in [N,H,W,C], is this one in the order [N,C,H,W]. */
+static int64_t network_place(const ag_tensor *t, int64_t i)
+{
+    if (ag_rank(t) != 4) return i;
+    const int64_t h = ag_dim(t, 1), w = ag_dim(t, 2), c = ag_dim(t, 3);
+    return ((i / (h * w * c) * c + i % c) * h + i / (w * c) % h) * w + i / c % w;
+}
+
+static void network_fill(ag_tensor *t, int codes)
+{
+    for (int64_t i = 0; i < ag_numel(t); i++) {
+        const double u = golden_u((uint32_t)network_place(t, i));
+        if (codes)
+            ((int32_t *)ag_data(t))[i] = (int32_t)((u + 0.5) * codes);
+        else
+            ((real *)ag_data(t))[i] = (real)(2 * u);
+    }
+}
+
+static double *network_load(hid_t file, const char *group, const char *name, int64_t count)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/%s/%s", group, name);
+    const hid_t set = H5Dopen2(file, path, H5P_DEFAULT), space = H5Dget_space(set);
+    if (H5Sget_simple_extent_npoints(space) != count)
+        fail_msg("%s: %lld numbers, not %lld", path, (long long)H5Sget_simple_extent_npoints(space), (long long)count);
+    double *values = test_malloc((size_t)count * sizeof *values);
+    assert_true(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Sclose(space);
+    H5Dclose(set);
+    return values;
+}
+
+/* Relative to the largest of the tensor; a tensor of zeros but for rounding counts as of size `small`. */
+static void network_same(const char *name, const char *what, int64_t count, const double *got, const double *want,
+                         double small, double tolerance)
+{
+    double size = small, error = 0;
+    for (int64_t i = 0; i < count; i++) {
+        size = fmax(size, fabs(want[i]));
+        if (!(fabs(got[i] - want[i]) <= error)) error = fabs(got[i] - want[i]);
+    }
+    if (!(error / size <= tolerance)) fail_msg("%s: %s is off by %g of %g", name, what, error, size);
+    network_worst = fmax(network_worst, error / size);
+    network_numbers += count;
+}
+
+static void network_compare(hid_t file, const network_case *c, const char *what, const ag_tensor *t, double tolerance)
+{
+    double *want = network_load(file, c->name, what, ag_numel(t)), *got = test_malloc((size_t)ag_numel(t) * 8);
+    for (int64_t i = 0; i < ag_numel(t); i++) got[network_place(t, i)] = (double)((const real *)ag_data(t))[i];
+    network_same(c->name, what, ag_numel(t), got, want, 1e-3, tolerance);
+    test_free(want);
+    test_free(got);
+}
+
+/* From our layout [taps...,in,out] to [out,in,taps...]. */
+static void network_reorder(const nn_param *p, const real *from, double *to)
+{
+    if (p->layout == NN_PLAIN) {
+        for (int64_t i = 0; i < p->numel; i++) to[i] = (double)from[i];
+        return;
+    }
+    const int64_t in = p->shape[p->rank - 2], out = p->shape[p->rank - 1], taps = p->numel / (in * out);
+    for (int64_t i = 0; i < p->numel; i++) to[(i % out * in + i / out % in) * taps + i / (in * out)] = (double)from[i];
+}
+
+static void network_gradients(hid_t file, const network_case *c, nn_params *params, int n, ag_tensor **wrt,
+                              ag_tensor **d, double tolerance)
+{
+    int64_t total = 0, at = 0;
+    for (int i = 0; i < n; i++) total += ag_numel(wrt[i]);
+    double *want = network_load(file, c->name, "gradient", total), *got = test_malloc((size_t)total * 8), all = 0;
+    const hid_t group = H5Gopen2(file, c->name, H5P_DEFAULT), names = H5Aopen(group, "names", H5P_DEFAULT);
+    const hid_t type = H5Aget_type(names), space = H5Aget_space(names);
+    char *text[NETWORK_PARAMETERS];
+    assert_int_equal(H5Sget_simple_extent_npoints(space), n);
+    assert_true(H5Aread(names, type, text) >= 0);
+    for (int64_t i = 0; i < total; i++) all = fmax(all, fabs(want[i]));
+    for (int i = 0; i < n; i++) {
+        nn_param *p = nn_params_find(params, text[i]);
+        int j = 0;
+        while (j < n && nn_param_of(params, wrt[j]) != p) j++;
+        if (!p || j == n) fail_msg("%s: no parameter %s", c->name, text[i]);
+        network_reorder(p, ag_data(d[j]), got);
+        network_same(c->name, text[i], p->numel, got, want + at, 1e-2 * all, tolerance);
+        at += p->numel;
+    }
+    H5Dvlen_reclaim(type, space, H5P_DEFAULT, text);
+    H5Sclose(space), H5Tclose(type), H5Aclose(names), H5Gclose(group);
+    test_free(want);
+    test_free(got);
+}
+
+static void network_check(hid_t file, const network_case *c, bool recompute, double tolerance)
+{
+    nn_params *params = nn_params_new(1);
+    ag_graph *g = ag_graph_new(1);
+    ag_tensor *wrt[NETWORK_PARAMETERS], *d[NETWORK_PARAMETERS];
+    ag_tensor *x = ag_input(g, "x", c->codes ? AG_I32 : AG_REAL, c->rank, c->shape);
+    ag_tensor *y = ag_keep(c->build(nn_root(params, g, true), x));
+    int64_t shape[AG_MAX_RANK];
+    for (int i = 0; i < ag_rank(y); i++) shape[i] = ag_dim(y, i);
+    ag_tensor *r = ag_input(g, "r", AG_REAL, ag_rank(y), shape), *loss = ag_sum(ag_mul(y, r));
+    wrt[0] = x;
+    const int inputs = c->codes ? 0 : 1, n = nn_trainable(params, g, NULL, wrt + inputs, NETWORK_PARAMETERS - 1);
+    ag_gradient(loss, inputs + n, wrt, d);
+    for (int i = 0; i < inputs + n; i++) ag_keep(d[i]);
+    if (ag_graph_plan(g, &(ag_plan_options){.recompute = recompute})) fail_msg("%s: %s", c->name, ag_error_message());
+    for (int i = 0; i < nn_params_count(params); i++)
+        if (nn_params_at(params, i)->kind == NN_PARAMETER) golden_parameter(nn_params_at(params, i));
+    network_fill(x, c->codes);
+    network_fill(r, 0);
+    assert_int_equal(ag_graph_run(g, 1), AG_OK);
+    network_compare(file, c, "y", y, tolerance);
+    if (inputs) network_compare(file, c, "dx", d[0], tolerance);
+    network_gradients(file, c, params, n, wrt + inputs, d + inputs, tolerance);
+    ag_graph_free(g);
+    nn_params_free(params);
+}
+
+static void network_check_all(const char *fixture, int count, const network_case *cases, double tolerance)
+{
+    const hid_t file = H5Fopen(fixture, H5F_ACC_RDONLY, H5P_DEFAULT);
+    assert_true(file >= 0);
+    for (int i = 0; i < count; i++)
+        for (int recompute = 0; recompute < 2; recompute++) network_check(file, &cases[i], recompute, tolerance);
+    H5Fclose(file);
+    print_message("[          ] %d networks, %lld numbers, worst relative difference %.1e (bound %.0e)\n", count,
+                  (long long)network_numbers, network_worst, tolerance);
+}
+
+#endif

@@ -1,0 +1,219 @@
+/* Golden rows of whole networks: hash weights, synthetic images 0 and 1, values from independent implementations. And the published
+ * parameter counts, from graphs that are built but not planned. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "golden.h"
+#include "nn/networks.h"
+
+/* Mean, population deviation, the first three values in the order [N,C,H,W], the last value. */
+typedef struct row {
+    double mean, deviation, first[3], last;
+} row;
+
+static void near(const char *what, double got, double want)
+{
+    if (!(fabs(got - want) <= 1.5e-6 * fmax(1, fabs(want)))) fail_msg("%s: %.9g, not %.9g", what, got, want);
+}
+
+static double at(const ag_tensor *t, int64_t i) { return (double)((const real *)ag_data(t))[i]; }
+
+/* `first` holds values along an image row, or along the last axis of what is no image. */
+static void check_row(const char *name, const ag_tensor *t, const row *want)
+{
+    const int64_t n = ag_numel(t), c = ag_rank(t) == 4 && ag_dim(t, 2) > 1 ? ag_dim(t, 3) : 1;
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) sum += at(t, i), squares += at(t, i) * at(t, i);
+    near(name, sum / (double)n, want->mean);
+    near(name, sqrt(squares / (double)n - sum / (double)n * (sum / (double)n)), want->deviation);
+    for (int i = 0; i < 3 && i * c < n; i++) near(name, at(t, i * c), want->first[i]);
+    near(name, at(t, n - 1), want->last);
+}
+
+/* A graph with the two images as x * scale + shift. */
+typedef struct bench {
+    nn_params *params;
+    ag_graph *g;
+    nn_scope root;
+    ag_tensor *x;
+} bench;
+
+static bench begin(bool training)
+{
+    bench b = {.params = nn_params_new(1), .g = ag_graph_new(1)};
+    b.root = nn_root(b.params, b.g, training);
+    b.x = ag_input(b.g, "x", AG_REAL, 4, (int64_t[]){2, 32, 32, 3});
+    return b;
+}
+
+static void fill(const bench *b, double scale, double shift)
+{
+    if (ag_graph_plan(b->g, NULL)) fail_msg("%s", ag_error_message());
+    for (int i = 0; i < nn_params_count(b->params); i++)
+        if (nn_params_at(b->params, i)->kind == NN_PARAMETER) golden_parameter(nn_params_at(b->params, i));
+    double *pixels = ag_data(b->x);
+    for (int n = 0; n < 2; n++) golden_image(n, pixels + n * 3072);
+    for (int i = 0; i < 6144; i++) pixels[i] = pixels[i] * scale + shift;
+}
+
+static void run(const bench *b, double scale, double shift)
+{
+    fill(b, scale, shift);
+    if (ag_graph_run(b->g, 1)) fail_msg("%s", ag_error_message());
+}
+
+static void end(bench *b)
+{
+    ag_graph_free(b->g);
+    nn_params_free(b->params);
+}
+
+/* ---- parameter counts ------------------------------------------------------------------------------------------------- */
+
+/* Parameters whose names begin with `prefix`. */
+static int64_t count(nn_params *p, const char *prefix)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < nn_params_count(p); i++)
+        if (nn_params_at(p, i)->kind == NN_PARAMETER && !strncmp(nn_params_at(p, i)->name, prefix, strlen(prefix)))
+            sum += nn_params_at(p, i)->numel;
+    return sum;
+}
+
+static void counted(const char *name, nn_params *p, int64_t encoder, int64_t decoder)
+{
+    if (count(p, "encoder.") != encoder || count(p, "decoder.") != decoder)
+        fail_msg("%s: %lld and %lld parameters, not %lld and %lld", name, (long long)count(p, "encoder."),
+                 (long long)count(p, "decoder."), (long long)encoder, (long long)decoder);
+}
+
+/* ---- VQGAN ------------------------------------------------------------------------------------------------------------- */
+
+static void vqgan_rows(void **state)
+{
+    (void)state;
+    const row encoder = {-.025474, .581252, {.156218, -.082095, -.258563}, .380873};
+    const row decoder = {-.161335, .571057, {-.114808, -.229491, -.386654}, -.121828};
+    const nn_vqgan_opt o = {.ch = 32,
+                            .levels = 3,
+                            .ch_mult = {1, 2, 2},
+                            .blocks = 1,
+                            .encoder_attention = {[2] = true},
+                            .decoder_attention = {[2] = true},
+                            .z_channels = 32,
+                            .channels = 3};
+    bench b = begin(false);
+    ag_tensor *z = ag_keep(nn_vqgan_encoder(nn_in(b.root, "encoder"), b.x, &o));
+    ag_tensor *y = ag_keep(nn_vqgan_decoder(nn_in(b.root, "decoder"), z, &o));
+    run(&b, 2, -1);
+    counted("6.4 tiny", b.params, 397888, 636867);
+    check_row("encoder", z, &encoder);
+    check_row("decoder", y, &decoder);
+    end(&b);
+}
+
+typedef struct vqgan_count {
+    const char *name;
+    nn_vqgan_opt o;
+    int64_t size, D, encoder, decoder, total;
+} vqgan_count;
+
+#define MULT(...) (int)(sizeof((int[]){__VA_ARGS__}) / sizeof(int)), .ch_mult = {__VA_ARGS__}
+#define ATTEND(i) .encoder_attention = {[i] = true}, .decoder_attention = {[i] = true}
+
+static const vqgan_count vqgans[] = {
+    {"taming f16", {128, MULT(1, 1, 2, 2, 4), 2, ATTEND(4), .z_channels = 256}, 16, 256, 29298176, 42449795, 71879555},
+    {"VQ-f8", {128, MULT(1, 2, 2, 4), 2, ATTEND(3), .z_channels = 4}, 8, 4, 27397764, 40253955, 0},
+    {"KL-f4", {128, MULT(1, 2, 4), 2, .z_channels = 3, .double_z = true}, 4, 3, 0, 0, 55312063},
+    {"KL-f8", {128, MULT(1, 2, 4, 4), 2, .z_channels = 4, .double_z = true}, 8, 4, 34163592, 49490179, 83653863},
+    {"KL-f16",
+     {128, MULT(1, 1, 2, 2, 4), 2, ATTEND(4), .z_channels = 16, .double_z = true},
+     16,
+     16,
+     28265760,
+     41343875,
+     69610963},
+    {"MAR",
+     {128, MULT(1, 1, 2, 2, 4), 2, .encoder_attention = {[4] = true}, .z_channels = 16, .double_z = true},
+     16,
+     16,
+     28265760,
+     38188931,
+     66456019},
+    {"RQ-VAE", {128, MULT(1, 1, 2, 2, 4, 4), 2, ATTEND(5), .z_channels = 256}, 32, 256, 41101312, 58974595, 100207491},
+    {"HQ-VAE",
+     {128, MULT(1, 2, 4, 4), 2, .decoder_attention = {[3] = true}, .z_channels = 256, .initial_halving = true},
+     16,
+     0,
+     35309312,
+     53953923,
+     0},
+    {"VAR", {160, MULT(1, 1, 2, 2, 4), 2, ATTEND(4), .z_channels = 32}, 16, 0, 44107872, 64653923, 0},
+    {"6.1 tiny", {32, MULT(1, 2, 2), 1, ATTEND(2), .z_channels = 4, .double_z = true}, 4, 4, 0, 0, 1004871},
+    {"6.4 tiny", {32, MULT(1, 2, 2), 1, ATTEND(2), .z_channels = 32}, 4, 16, 397888, 636867, 1037875 - 16 * 128},
+    {"6.4 tiny 64", {32, MULT(1, 1, 2, 2), 1, ATTEND(3), .z_channels = 64}, 8, 32, 0, 0, 1158403 - 32 * 256},
+    {"6.9 tiny", {32, MULT(1, 2, 2, 2), 1, ATTEND(3), .z_channels = 32}, 8, 16, 0, 0, 1334067 - 16 * 128},
+};
+
+/* With the two 1x1 convolutions around the quantizer where the total is stated. */
+static void count_vqgan(const vqgan_count *c)
+{
+    nn_vqgan_opt o = c->o;
+    o.channels = 3;
+    nn_params *p = nn_params_outline();
+    ag_graph *g = ag_graph_new(1);
+    const nn_scope root = nn_root(p, g, false);
+    ag_tensor *x = ag_input(g, "x", AG_REAL, 4, (int64_t[]){1, c->size, 2 * c->size, 3});
+    ag_tensor *h = nn_vqgan_encoder(nn_in(root, "encoder"), x, &o), *z = h;
+    const int64_t D = c->D, moments = o.double_z ? 2 * D : D;
+    if (D) h = nn_conv2d(nn_in(root, "quant_conv"), h, &(nn_conv2d_opt){.out = moments, .kernel = 1});
+    z = D ? ag_slice_axis(h, 3, 0, D) : h;
+    if (D) z = nn_conv2d(nn_in(root, "post_quant_conv"), z, &(nn_conv2d_opt){.out = o.z_channels, .kernel = 1});
+    ag_tensor *y = nn_vqgan_decoder(nn_in(root, "decoder"), z, &o);
+    if (!y) fail_msg("%s: %s", c->name, ag_graph_plan(g, NULL) ? ag_error_message() : "");
+    assert_int_equal(ag_dim(h, 1), 1);
+    assert_int_equal(ag_dim(y, 2), 2 * c->size);
+    if (c->encoder) counted(c->name, p, c->encoder, c->decoder);
+    if (c->total && nn_params_numel(p, NN_PARAMETER) != c->total)
+        fail_msg("%s: %lld parameters, not %lld", c->name, (long long)nn_params_numel(p, NN_PARAMETER),
+                 (long long)c->total);
+    ag_graph_free(g);
+    nn_params_free(p);
+}
+
+static void vqgan_counts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof vqgans / sizeof *vqgans; i++) count_vqgan(&vqgans[i]);
+}
+
+/* A size that cannot be halved is one mistake, named. */
+static void vqgan_refuses_odd_sizes(void **state)
+{
+    (void)state;
+    const nn_vqgan_opt o = {.ch = 32, .levels = 3, .ch_mult = {1, 1, 1}, .blocks = 1, .z_channels = 4, .channels = 3};
+    nn_params *p = nn_params_new(1);
+    ag_graph *g = ag_graph_new(1);
+    ag_tensor *x = ag_input(g, "x", AG_REAL, 4, (int64_t[]){1, 30, 32, 3});
+    assert_null(nn_vqgan_encoder(nn_in(nn_root(p, g, false), "encoder"), x, &o));
+    assert_int_equal(ag_graph_plan(g, NULL), AG_ERR_SHAPE);
+    assert_non_null(strstr(ag_error_message(), "encoder: an image of 30 x 32; both must be multiples of 4"));
+    ag_graph_free(g);
+    nn_params_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vqgan_rows),
+        cmocka_unit_test(vqgan_counts),
+        cmocka_unit_test(vqgan_refuses_odd_sizes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
