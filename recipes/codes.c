@@ -18,20 +18,35 @@ static ag_err set_configuration(const output *o, const model *m)
     return err;
 }
 
+/* How many codes each scale has: "1,4,9,16". */
+static void scales_text(const nn_quantized *q, char *out, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < q->books && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? "," : "", (long long)q->segments[i]);
+}
+
 static ag_err set_attributes(const output *o, const model *m, const run *r)
 {
     const image_shape *s = &r->build.image;
-    char fingerprint[65], grid[48], image[72];
+    const nn_quantized *q = &r->quantizers[0];
+    char fingerprint[65], grid[48], image[72], scales[NN_MOST_SCALARS * 12];
+    int64_t h, w;
     ag_err err = ckpt_fingerprint(m->path, fingerprint);
-    snprintf(grid, sizeof grid, "%lld,%lld", (long long)o->dims[1], (long long)o->dims[2]);
+    m->recipe->grid(m->options, s, &h, &w);
+    snprintf(grid, sizeof grid, "%lld,%lld", (long long)h, (long long)w);
     snprintf(image, sizeof image, "%lld,%lld,%lld", (long long)s->height, (long long)s->width, (long long)s->channels);
     if (!err) err = data_h5_set_string(o->file, o->path, "format", "tessera-codes");
     if (!err) err = data_h5_set_int(o->file, o->path, "format_version", 1);
     if (!err) err = data_h5_set_string(o->file, o->path, "tokenizer_sha256", fingerprint);
     if (!err) err = data_h5_set_string(o->file, o->path, "grid", grid);
     if (!err) err = data_h5_set_string(o->file, o->path, "image", image);
-    if (!err) err = data_h5_set_int(o->file, o->path, "depth", 1);
-    if (!err) err = data_h5_set_int(o->file, o->path, "codebook_size", r->quantizers[0].K);
+    if (!err) err = data_h5_set_int(o->file, o->path, "depth", q->depth);
+    if (!err) err = data_h5_set_int(o->file, o->path, "codebook_size", q->K);
+    if (!err && q->segments[0]) {
+        scales_text(q, scales, sizeof scales);
+        err = data_h5_set_string(o->file, o->path, "scales", scales);
+    }
     if (!err) err = data_h5_set_string(o->file, o->path, "augment", "none");
     return err ? err : set_configuration(o, m);
 }
@@ -40,14 +55,18 @@ ag_err codes_begin(output *o, const char *path, int64_t n, const model *m, const
 {
     const ag_tensor *codes = r->quantizers[0].codes;
     const hid_t type = r->quantizers[0].K <= 65536 ? H5T_NATIVE_UINT16 : H5T_NATIVE_UINT32;
-    const ag_err err = output_begin(o, path, "codes", type, 3, (int64_t[]){n, ag_dim(codes, 1), ag_dim(codes, 2)});
+    int64_t dims[4] = {n};
+    if (ag_rank(codes) > 4) return ag_fail(AG_ERR_FAILED, "%s: codes of %d axes; at most 4 fit", path, ag_rank(codes));
+    for (int i = 1; i < ag_rank(codes); i++) dims[i] = ag_dim(codes, i);
+    const ag_err err = output_begin(o, path, "codes", type, ag_rank(codes), dims);
     return err ? err : set_attributes(o, m, r);
 }
 
 ag_err codes_append(output *o, int64_t n, const int32_t *codes)
 {
-    const size_t count = (size_t)(n * o->dims[1] * o->dims[2]);
+    size_t count = (size_t)n;
     uint16_t *narrow;
+    for (int i = 1; i < o->rank; i++) count *= (size_t)o->dims[i];
     if (H5Tget_size(o->type) == 4) return output_rows(o, n, codes);
     if (!(narrow = malloc(count * sizeof *narrow))) return ag_fail(AG_ERR_MEMORY, "%s: no memory for codes", o->path);
     for (size_t i = 0; i < count; i++) narrow[i] = (uint16_t)codes[i];
@@ -83,31 +102,46 @@ static ag_err check_tokenizer(const codes_file *f, const model *m)
     return err;
 }
 
+/* The axes must be those of the model's codes. */
+static ag_err check_axes(codes_file *f, const model *m)
+{
+    int64_t want[4], h, w;
+    const int rank = 1 + m->recipe->code_shape(m->options, &m->image, want + 1);
+    bool good = f->rank == rank && f->K >= 1;
+    for (int i = 0; i < f->rank; i++) good = good && f->dims[i] >= 1 && (!i || f->dims[i] <= 65536);
+    if (good && rank == 4) good = f->dims[3] == want[3];
+    if (good && rank == 2) good = f->dims[1] == want[1];
+    if (!good)
+        return ag_fail(AG_ERR_DATA,
+                       "%s: 'codes' has rank %d, expected %s and a codebook_size; make the file with 'tessera encode'",
+                       f->path, f->rank,
+                       rank == 4   ? "[N,h,w,depth]"
+                       : rank == 2 ? "[N,L]"
+                                   : "[N,h,w]");
+    m->recipe->grid(m->options, &m->image, &h, &w);
+    f->height = rank == 2 ? h : f->dims[1];
+    f->width = rank == 2 ? w : f->dims[2];
+    f->n = f->dims[0];
+    f->each = 1;
+    for (int i = 1; i < f->rank; i++) f->each *= f->dims[i];
+    return AG_OK;
+}
+
 ag_err codes_open(codes_file *f, const char *path, const model *m)
 {
-    int64_t dims[3];
-    int rank = 0;
     *f = (codes_file){.path = path, .file = -1, .dataset = -1};
     ag_err err = data_h5_open(&f->file, path, AG_ERR_DATA);
     if (err || (err = check_format(f)) || (err = check_tokenizer(f, m))) return err;
     if ((err = data_h5_get_int(f->file, path, "codebook_size", &f->K))) return err;
     if (!data_h5_has(f->file, "codes") || (f->dataset = H5Dopen2(f->file, "codes", H5P_DEFAULT)) < 0)
         return ag_fail(AG_ERR_DATA, "%s: has no dataset 'codes'; make the file with 'tessera encode'", path);
-    if ((err = data_h5_sizes(f->dataset, path, "codes", AG_ERR_DATA, 3, &rank, dims))) return err;
-    if (rank != 3 || dims[0] < 1 || dims[1] < 1 || dims[2] < 1 || dims[1] > 65536 || dims[2] > 65536 || f->K < 1)
-        return ag_fail(
-            AG_ERR_DATA,
-            "%s: 'codes' has rank %d, expected [N,h,w] and a codebook_size; make the file with 'tessera encode'", path,
-            rank);
-    f->n = dims[0];
-    f->height = dims[1];
-    f->width = dims[2];
-    return AG_OK;
+    if ((err = data_h5_sizes(f->dataset, path, "codes", AG_ERR_DATA, 4, &f->rank, f->dims))) return err;
+    return check_axes(f, m);
 }
 
 static ag_err check_range(const codes_file *f, int64_t first, int64_t n, const int32_t *codes)
 {
-    const int64_t each = f->height * f->width;
+    const int64_t each = f->each;
     for (int64_t i = 0; i < n * each; i++)
         if (codes[i] < 0 || codes[i] >= f->K)
             return ag_fail(AG_ERR_DATA, "%s: image %lld has code %d, the codebook has %lld; the file is damaged",
@@ -117,8 +151,10 @@ static ag_err check_range(const codes_file *f, int64_t first, int64_t n, const i
 
 ag_err codes_read(const codes_file *f, int64_t first, int64_t n, int32_t *codes)
 {
-    const hsize_t start[3] = {(hsize_t)first, 0, 0}, count[3] = {(hsize_t)n, (hsize_t)f->height, (hsize_t)f->width};
-    const hid_t memory = H5Screate_simple(3, count, NULL), space = H5Dget_space(f->dataset);
+    const hsize_t start[4] = {(hsize_t)first};
+    hsize_t count[4] = {(hsize_t)n};
+    for (int i = 1; i < f->rank; i++) count[i] = (hsize_t)f->dims[i];
+    const hid_t memory = H5Screate_simple(f->rank, count, NULL), space = H5Dget_space(f->dataset);
     ag_err err = AG_OK;
     if (memory < 0 || space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
         H5Dread(f->dataset, H5T_NATIVE_INT32, memory, space, H5P_DEFAULT, codes) < 0)

@@ -1,5 +1,5 @@
-/* Code files, as priors read them: codes u16 or u32 [N,h,w], the columns of the images they came from, and the fingerprint of the
- * tokenizer that made them. */
+/* Code files, as priors read them: codes u16 or u32 [N,h,w], [N,h,w,depth] or, of several scales one after another, [N,L]; the columns
+ * of the images they came from, and the fingerprint of the tokenizer that made them. */
 #ifndef RECIPES_CODES_H
 #define RECIPES_CODES_H
 
@@ -16,7 +16,9 @@ ag_err codes_append(output *o, int64_t n, const int32_t *codes);
 typedef struct codes_file {
     const char *path; /* borrowed */
     hid_t file, dataset;
-    int64_t n, height, width; /* of codes */
+    int64_t n, height, width; /* images, grid of codes */
+    int rank;                 /* of the dataset */
+    int64_t dims[4], each;    /* its sizes; codes of an image */
     int64_t K;
 } codes_file;
 

@@ -44,7 +44,7 @@ static ag_err write_pngs(const run *r, int64_t first, int64_t n, const char *fol
 /* Every batch to `o` (a data set), or, if that is NULL, to PNG files in `folder`. */
 static ag_err decode_all(run *r, const codes_file *f, output *o, const char *folder)
 {
-    const int64_t batch = r->build.batch, each = f->height * f->width;
+    const int64_t batch = r->build.batch, each = f->each;
     int32_t *codes = ag_data(r->codes_in);
     ag_err err = AG_OK;
     for (int64_t first = 0; !err && first < f->n; first += batch) {

@@ -45,8 +45,8 @@ static ag_err run_encode(const char *name, const char *data, const char *split_n
     if (!err) err = output_columns(&o, data, n, indices);
     if ((err = output_end(&o, err))) goto out;
     terminal_end_live();
-    terminal_line("%s: %lld images, %lldx%lld codes of %lld each", out, (long long)n, (long long)o.dims[2],
-                  (long long)o.dims[1], (long long)r->quantizers[0].K);
+    terminal_line("%s: %lld images, %lld codes of %lld each", out, (long long)n,
+                  (long long)(ag_numel(r->quantizers[0].codes) / r->build.batch), (long long)r->quantizers[0].K);
 out:
     terminal_end_live();
     run_free(r);

@@ -77,6 +77,21 @@ static void measure(const run *r, work *w, int64_t valid)
     }
 }
 
+/* Codes of quantizer q of the valid images of a batch, from codebook `book` on. */
+static void add_codes(evaluation *e, const run *r, int q, int book, int64_t valid)
+{
+    const nn_quantized *z = &r->quantizers[q];
+    if (!z->codes) return;
+    const int32_t *codes = ag_data(z->codes);
+    const int64_t each = ag_numel(z->codes) / r->build.batch;
+    for (int64_t i = 0; i < each; i++) {
+        const int at = book + nn_quantized_book(z, i);
+        if (at >= e->n_codebooks) continue;
+        for (int64_t n = 0; n < valid; n++) e->codebooks[at].counts[codes[n * each + i]]++;
+        if (!e->images) e->codebooks[at].each++;
+    }
+}
+
 /* Adds the results of a batch in the order of the images, whatever thread made them. */
 static void add_batch(evaluation *e, const run *r, const work *w, int64_t valid)
 {
@@ -85,11 +100,7 @@ static void add_batch(evaluation *e, const run *r, const work *w, int64_t valid)
         e->psnr += w->psnr[i];
         e->ssim += w->ssim[i];
     }
-    for (int q = 0; q < r->n_quantizers; q++) {
-        const int32_t *codes = ag_data(r->quantizers[q].codes);
-        const int64_t each = ag_numel(r->quantizers[q].codes) / r->build.batch;
-        for (int64_t i = 0; i < valid * each; i++) e->codebooks[q].counts[codes[i]]++;
-    }
+    for (int q = 0, book = 0; q < r->n_quantizers; book += r->quantizers[q++].books) add_codes(e, r, q, book, valid);
     e->images += valid;
 }
 
@@ -97,12 +108,13 @@ static ag_err start(evaluation *e, const run *r)
 {
     memset(e, 0, sizeof *e);
     e->ssim_window = metric_ssim_window(r->build.image.height, r->build.image.width);
-    e->n_codebooks = r->n_quantizers;
-    for (int q = 0; q < r->n_quantizers; q++) {
-        const int64_t K = e->codebooks[q].codes = r->quantizers[q].K;
-        if (!(e->codebooks[q].counts = calloc((size_t)K, sizeof(double))))
-            return ag_fail(AG_ERR_MEMORY, "no memory for the counts of %lld codes", (long long)K);
-    }
+    e->n_codebooks = run_books(r);
+    for (int q = 0, at = 0; q < r->n_quantizers; q++)
+        for (int i = 0; i < r->quantizers[q].books && at < e->n_codebooks; i++, at++) {
+            const int64_t K = e->codebooks[at].codes = r->quantizers[q].K;
+            if (!(e->codebooks[at].counts = calloc((size_t)K, sizeof(double))))
+                return ag_fail(AG_ERR_MEMORY, "no memory for the counts of %lld codes", (long long)K);
+        }
     return AG_OK;
 }
 
@@ -114,13 +126,12 @@ static void finish(evaluation *e, const run *r, double variance)
     e->psnr /= n;
     e->ssim /= n;
     e->nmse = e->mse / variance;
-    for (int q = 0; q < r->n_quantizers; q++) {
+    for (int q = 0; q < e->n_codebooks; q++) {
         evaluation_codebook *c = &e->codebooks[q];
-        const double each = (double)(ag_numel(r->quantizers[q].codes) / r->build.batch);
         c->used = metric_used(c->codes, c->counts);
         c->usage = (double)c->used / (double)c->codes;
         c->perplexity = metric_perplexity(c->codes, c->counts);
-        e->bits_per_pixel += each * log2((double)c->codes) / (double)(s->height * s->width);
+        e->bits_per_pixel += (double)c->each * log2((double)c->codes) / (double)(s->height * s->width);
     }
 }
 

@@ -7,11 +7,13 @@
 #include "images.h"
 #include "recipe.h"
 
+/* One for every codebook, depth of a residual quantizer, head or scale. */
 typedef struct evaluation_codebook {
     int64_t codes, used;
     double usage;      /* used / codes: over all images evaluated */
     double perplexity; /* of the distribution over all images evaluated */
     double *counts;    /* [codes] */
+    int64_t each;      /* codes of an image */
 } evaluation_codebook;
 
 typedef struct evaluation {
@@ -23,7 +25,7 @@ typedef struct evaluation {
     int ssim_window;       /* 11, smaller for small images */
     double bits_per_pixel; /* fixed length: codes of an image * log2 K / (H * W); 0 without a codebook */
     int n_codebooks;
-    evaluation_codebook codebooks[RUN_QUANTIZERS];
+    evaluation_codebook codebooks[RUN_BOOKS];
 } evaluation;
 
 /* Runs r (RUN_RECONSTRUCT, planned) over n images of `set` and measures. `variance` of the training pixels (pixel / 255). With a

@@ -117,6 +117,24 @@ static bool parse_real(const option *o, const char *text, double *out)
     return v >= o->low && v <= o->high;
 }
 
+/* "8,5,5" */
+static bool parse_list(const option *o, const char *text, option_list *out)
+{
+    option_list list = {0};
+    for (const char *p = text; list.n < OPTION_LIST_MOST; p++) {
+        char *end;
+        errno = 0;
+        const long long v = strtoll(p, &end, 10);
+        if (end == p || errno || (double)v < o->low || (double)v > o->high) return false;
+        list.values[list.n++] = v;
+        p = end;
+        if (*p == ',') continue;
+        *out = list;
+        return !*p;
+    }
+    return false;
+}
+
 static bool parse(const option *o, const char *text, void *field)
 {
     switch (o->type) {
@@ -141,6 +159,12 @@ static bool parse(const option *o, const char *text, void *field)
     case OPTION_IS_CHOICE: {
         const int v = choice_index(o->choices, text);
         if (v < 0) return false;
+        memcpy(field, &v, sizeof v);
+        return true;
+    }
+    case OPTION_IS_LIST: {
+        option_list v;
+        if (!parse_list(o, text, &v)) return false;
         memcpy(field, &v, sizeof v);
         return true;
     }
@@ -197,6 +221,14 @@ static void choice_text(const char *choices, int index, char *out, size_t size)
     snprintf(out, size, "%.*s", word ? (int)strcspn(word, "|") : 0, word ? word : "");
 }
 
+static void list_text(const option_list *list, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (int i = 0; i < list->n && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? "," : "", (long long)list->values[i]);
+}
+
 void option_value_text(const option *o, const void *values, char *out, size_t size)
 {
     const void *field = (const char *)values + o->offset;
@@ -205,6 +237,7 @@ void option_value_text(const option *o, const void *values, char *out, size_t si
     case OPTION_IS_REAL: option_real_text(*(const double *)field, out, size); break;
     case OPTION_IS_FLAG: snprintf(out, size, "%s", *(const bool *)field ? "true" : "false"); break;
     case OPTION_IS_CHOICE: choice_text(o->choices, *(const int *)field, out, size); break;
+    case OPTION_IS_LIST: list_text(field, out, size); break;
     }
 }
 
@@ -215,6 +248,9 @@ void option_range_text(const option *o, char *out, size_t size)
     case OPTION_IS_REAL: snprintf(out, size, "a number from %g to %g", o->low, o->high); break;
     case OPTION_IS_FLAG: snprintf(out, size, "true or false"); break;
     case OPTION_IS_CHOICE: snprintf(out, size, "one of %s", o->choices); break;
+    case OPTION_IS_LIST:
+        snprintf(out, size, "up to %d whole numbers from %.0f to %.0f like 8,5,5", OPTION_LIST_MOST, o->low, o->high);
+        break;
     }
 }
 
@@ -235,7 +271,7 @@ cJSON *option_to_json(const option_table *t, const void *values)
     for (int i = 0; object && (o = option_at(t, i)); i++) {
         char text[TEXT_MAX];
         option_value_text(o, values, text, sizeof text);
-        if (o->type == OPTION_IS_CHOICE)
+        if (o->type == OPTION_IS_CHOICE || o->type == OPTION_IS_LIST)
             cJSON_AddStringToObject(object, o->name, text);
         else
             cJSON_AddRawToObject(object, o->name, text);

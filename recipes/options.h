@@ -24,7 +24,14 @@ typedef enum option_type {
     OPTION_IS_REAL,   /* double                                   */
     OPTION_IS_FLAG,   /* bool: true, false, yes, no, on, off, 1, 0 */
     OPTION_IS_CHOICE, /* int: which word of `choices`             */
+    OPTION_IS_LIST,   /* option_list: whole numbers, "8,5,5"      */
 } option_type;
+
+enum { OPTION_LIST_MOST = 16 };
+typedef struct option_list {
+    int n;
+    int64_t values[OPTION_LIST_MOST];
+} option_list;
 
 typedef struct option_row {
     const char *name;
@@ -47,6 +54,11 @@ typedef struct option_row {
 #define OPTION_FLAG(type, field, source, help)                                                                         \
     {                                                                                                                  \
 #field, OPTION_IS_FLAG, offsetof(type, field), 0, 1, NULL, source, help                                        \
+    }
+/* Each number between low and high. */
+#define OPTION_LIST(type, field, low, high, source, help)                                                              \
+    {                                                                                                                  \
+#field, OPTION_IS_LIST, offsetof(type, field), low, high, NULL, source, help                                   \
     }
 #define OPTION_CHOICE(type, field, choices, source, help)                                                              \
     {                                                                                                                  \

@@ -56,6 +56,7 @@ static ag_err build_graphs(trainer *t)
                          .image = t->image,
                          .variance = t->variance,
                          .seed = (uint64_t)t->o->seed};
+    int64_t K = 1;
     if (!(t->params = nn_params_new((uint64_t)t->o->seed))) return ag_fail(AG_ERR_MEMORY, "no memory for parameters");
     ag_err err = run_new(&t->train, t->config->recipe, t->config->options, t->params, &build);
     if (err) return err;
@@ -63,8 +64,8 @@ static ag_err build_graphs(trainer *t)
     build.batch = images_batch(&t->image);
     if ((err = run_new(&t->eval, t->config->recipe, t->config->options, t->params, &build))) return err;
     for (int q = 0; q < t->train->n_quantizers; q++)
-        if (!(t->counts[q] = calloc((size_t)t->train->quantizers[q].K + 1, sizeof *t->counts[q])))
-            return ag_fail(AG_ERR_MEMORY, "no memory for counts");
+        if (t->train->quantizers[q].K > K) K = t->train->quantizers[q].K;
+    if (!(t->counts = calloc((size_t)K, sizeof *t->counts))) return ag_fail(AG_ERR_MEMORY, "no memory for counts");
     return AG_OK;
 }
 
@@ -74,8 +75,8 @@ static double mib(int64_t bytes) { return (double)bytes / (1 << 20); }
 static ag_err plan_graphs(trainer *t)
 {
     ag_plan_report a, b;
-    ag_err err = run_plan_report(t->train, 0, &a);
-    if (!err) err = run_plan_report(t->eval, 0, &b);
+    ag_err err = run_plan_report(t->train, &a);
+    if (!err) err = run_plan_report(t->eval, &b);
     if (err) return err;
     const int64_t eval = b.arena_bytes + b.input_bytes + evaluate_bytes(t->eval);
     const int64_t loader = 3 * t->o->batch * (int64_t)images_bytes(&t->image);
@@ -126,26 +127,10 @@ static ag_err open_loader(trainer *t, int64_t position)
                                                    .real = t->image.real});
 }
 
-/* The latents of the images of the first step, one micro-batch after another, into rows[i] for start i. */
-static ag_err first_latents(trainer *t, run *r, real **rows)
-{
-    for (int64_t micro = 0; micro < t->o->accumulate; micro++) {
-        ag_err err = train_next_batch(t, r, NULL);
-        if (!err) err = ag_graph_run_pure(r->graph, (uint64_t)micro);
-        if (err) return err;
-        for (int i = 0; i < r->n_starts; i++) {
-            const ag_tensor *z = r->starts[i].latents;
-            memcpy(rows[i] + micro * ag_numel(z), ag_data(z), ag_bytes(z));
-        }
-    }
-    return AG_OK;
-}
-
-/* Codebooks that start from the first step: latents of the untrained encoder, then nn_vq_start. */
+/* Codebooks that start from the first batch: latents of the untrained encoder, then nn_quantizer_start. */
 static ag_err start_codebooks(trainer *t)
 {
     run *r = NULL;
-    real *rows[RUN_STARTS] = {0};
     const run_options build = {.mode = RUN_START,
                                .batch = t->o->batch,
                                .image = t->image,
@@ -154,19 +139,15 @@ static ag_err start_codebooks(trainer *t)
     if (!t->train->n_starts) return AG_OK;
     ag_err err = run_new(&r, t->config->recipe, t->config->options, t->params, &build);
     if (err || (err = run_plan(r, 0)) || (err = open_loader(t, 0))) goto out;
-    for (int i = 0; i < r->n_starts; i++)
-        if (!(rows[i] = malloc((size_t)t->o->accumulate * ag_bytes(r->starts[i].latents)))) {
-            err = ag_fail(AG_ERR_MEMORY, "no memory for the latents that codebooks start from");
-            goto out;
-        }
-    err = first_latents(t, r, rows);
+    if ((err = train_next_batch(t, r, NULL))) goto out;
+    if ((err = ag_graph_run_pure(r->graph, 0))) goto out;
     for (int i = 0; !err && i < r->n_starts; i++) {
         const run_start_entry *s = &r->starts[i];
-        const int64_t n = t->o->accumulate * ag_numel(s->latents) / ag_dim(s->latents, -1);
-        err = nn_vq_start(t->params, s->scope, &s->options, n, rows[i], (uint64_t)t->o->seed);
+        const int64_t D = ag_dim(s->rows, -1);
+        err = nn_quantizer_start(t->params, s->scope, &s->options, ag_numel(s->rows) / D, ag_data(s->rows),
+                                 (uint64_t)t->o->seed);
     }
 out:
-    for (int i = 0; i < RUN_STARTS; i++) free(rows[i]);
     data_loader_close(t->loader);
     t->loader = NULL;
     run_free(r);
@@ -235,5 +216,5 @@ void train_close(trainer *t)
     data_set_close(t->eval_set);
     evaluation_free(&t->last);
     free(t->eval_indices);
-    for (int q = 0; q < RUN_QUANTIZERS; q++) free(t->counts[q]);
+    free(t->counts);
 }

@@ -9,14 +9,14 @@
 #include "evaluate.h"
 #include "train.h"
 
-enum { SAMPLE_IMAGES = 16, TRAIN_FIGURES = 40 };
+enum { SAMPLE_IMAGES = 16, TRAIN_FIGURES = 96 };
 
 /* Sums over the steps since the last line of metrics. */
 typedef struct train_window {
-    int64_t steps, runs; /* a step is micro_batches runs */
+    int64_t steps;
     double loss, mse;
     double losses[RUN_LOSSES], metrics[RUN_LOSSES];
-    double used[RUN_QUANTIZERS], perplexity[RUN_QUANTIZERS], restarts[RUN_QUANTIZERS];
+    double used[RUN_BOOKS], perplexity[RUN_BOOKS], counters[RUN_QUANTIZERS][NN_MOST_COUNTERS];
     double waited, began; /* seconds for data; clock */
 } train_window;
 
@@ -52,7 +52,7 @@ typedef struct trainer {
     double rate;                           /* images a second, smoothed */
     double began, saved_at;                /* clock */
     train_window window;
-    double *counts[RUN_QUANTIZERS]; /* [K] of the step so far */
+    double *counts; /* [largest K] */
     ckpt_run *folder;
     ckpt_log *log;
 } trainer;
@@ -64,9 +64,8 @@ void train_say_memory(const trainer *t);                     /* planned and meas
 ag_err train_next_batch(trainer *t, run *r, double *waited); /* from the loader into r->pixels */
 
 /* train_log.c */
-void train_log_run(trainer *t, double waited); /* adds the micro-batch that has just run */
-void train_log_step(trainer *t);               /* the step that has just ended */
-ag_err train_log_write(trainer *t);            /* a line of metrics; empties the window */
+void train_log_step(trainer *t, double waited); /* adds the step that has just run */
+ag_err train_log_write(trainer *t);             /* a line of metrics; empties the window */
 void train_log_live(trainer *t);
 ag_err train_log_evaluation(trainer *t, const evaluation *e);
 
@@ -84,8 +83,8 @@ ag_err train_load_weights(trainer *t);
 ag_err train_evaluate(trainer *t);
 ag_err train_samples(trainer *t);
 ag_err train_report(trainer *t);
-ag_err train_anomaly(const trainer *t);       /* the same for what --anomaly has found */
-ag_err train_diverged(trainer *t, int micro); /* AG_ERR_DIVERGED with the name of a tensor that is not finite */
+ag_err train_anomaly(const trainer *t); /* the same for what --anomaly has found */
+ag_err train_diverged(trainer *t);      /* AG_ERR_DIVERGED with the name of a tensor that is not finite */
 /* "tessera train vqvae --data D -o RUN --resume" with quoting for a shell. */
 void train_resume_command(const trainer *t, char *out, size_t size);
 

@@ -4,27 +4,25 @@
  *     loss = mse(y, x) / variance + beta * mse(z, sg(q)) [+ mse(sg(z), q) if the codebook learns by gradient]
  *
  * Means run over every element, code dimensions included: with D = 64 this beta is 1/64 of the paper's per position. */
-#include "recipe.h"
+#include "quantizer_options.h"
 
 struct vqvae {
-    struct train_options train;
-    int64_t hidden, residual, blocks, downsampling, dim, codes;
+    struct quantizer_options q;
+    int64_t hidden, residual, blocks, downsampling;
     bool residual_bias, relu_before_stack, skip_relu;
-    int quantizer, codebook, start; /* quantizer_kind, nn_codebook_rule, nn_codebook_start */
-    double beta, decay, epsilon, initial_count, restart;
-    bool debias, divide_by_variance;
+    bool divide_by_variance;
 };
-
-enum quantizer_kind { QUANTIZER_VQ, QUANTIZER_NONE };
 
 /* clang-format off */
 static const struct vqvae defaults = {
-    .train = {TRAIN_DEFAULTS, .batch = 128, .steps = 250000, .lr = 2e-4},          /* 4.1 */
+    .q = {.train = {.batch = 128, .steps = 250000, .lr = 2e-4,                    /* 4.1 */
+                    .beta1 = 0.9, .beta2 = 0.999, .adam_eps = 1e-8,               /* Kingma, Ba 2015 */
+                    .log_every = 100, .eval_every = 1000, .eval_images = 2048,    /* ours, to the end of the block */
+                    .save_every = 1000, .save_minutes = 10, .samples_every = 1000},
+          QUANTIZER_DEFAULTS, .codes = 512,                                       /* 4.2 */
+          .dim = 64},                                                             /* not stated there: Sonnet's */
     .hidden = 256, .residual = 256, .blocks = 2, .downsampling = 2,               /* 4.1 */
-    .codes = 512, .beta = 0.25,                                                   /* 4.2, 3.2 */
-    .residual_bias = true, .dim = 64,                                             /* not stated there: Sonnet's */
-    .codebook = NN_CODEBOOK_EMA, .decay = 0.99, .epsilon = 1e-5,                  /* A.1; epsilon: Sonnet */
-    .start = NN_START_KMEANS, .initial_count = 1,                                 /* ours: no collapse at the start */
+    .residual_bias = true,                                                        /* not stated there: Sonnet's */
     .divide_by_variance = true,                                                   /* Sonnet */
 };
 /* clang-format on */
@@ -38,27 +36,10 @@ static const option rows[] = {
     OPTION_FLAG(V, residual_bias, "Sonnet", "residual convolutions with bias"),
     OPTION_FLAG(V, relu_before_stack, "Sonnet", "a ReLU after the encoder's third convolution"),
     OPTION_FLAG(V, skip_relu, "zalando", "the skip adds relu(x), as an in-place ReLU does, instead of x"),
-    OPTION_CHOICE(V, quantizer, "vq|none", "3.1",
-                  "none: latents pass unquantized (a plain autoencoder, for comparison)"),
-    OPTION_INT(V, dim, 1, 4096, "Sonnet", "dimension of a code"),
-    OPTION_INT(V, codes, 2, 1048576, "4.2", "codes in the codebook"),
-    OPTION_REAL(V, beta, 0, 1000, "3.2", "weight of the commitment loss"),
-    OPTION_CHOICE(V, codebook, "ema|gradient", "A.1, 3.2",
-                  "how the codebook learns: moving averages, or the codebook loss"),
-    OPTION_REAL(V, decay, 1e-6, 0.999999, "A.1", "of the moving averages"),
-    OPTION_REAL(V, epsilon, 1e-12, 1, "Sonnet", "Laplace smoothing of the cluster sizes"),
-    OPTION_FLAG(V, debias, "Sonnet", "averages start at zero and are divided by 1 - decay^t"),
-    OPTION_CHOICE(V, start, "normal|uniform|kmeans|data", "ours",
-                  "codebook: N(0,1), U(+-1/codes), k-means of the first batch, or random rows of it"),
-    OPTION_REAL(V, initial_count, 0, 1e9, "ours",
-                "members each code counts in the averages of a normal or uniform start: 1 is gentle; 0, as first "
-                "published, loses the codebook for hundreds of steps"),
-    OPTION_REAL(V, restart, 0, 1e9, "Jukebox",
-                "give codes with fewer members on average a row of the batch (0: never)"),
     OPTION_FLAG(V, divide_by_variance, "Sonnet",
                 "divide the reconstruction loss by the variance of the training pixels"),
 };
-static const option_table table = {rows, (int)(sizeof rows / sizeof *rows), &train_option_table};
+static const option_table table = {rows, (int)(sizeof rows / sizeof *rows), &quantizer_option_table};
 
 /* clang-format off */
 static const recipe_preset presets[] = {
@@ -95,6 +76,8 @@ static ag_err check(const void *options, const image_shape *image)
     const struct vqvae *o = options;
     const int64_t factor = (int64_t)1 << o->downsampling;
     const int64_t h = image->height / factor * factor, w = image->width / factor * factor;
+    const ag_err err = quantizer_check(&o->q);
+    if (err) return err;
     if (h == image->height && w == image->width && h && w) return AG_OK;
     return ag_fail(
         AG_ERR_USAGE,
@@ -105,64 +88,38 @@ static ag_err check(const void *options, const image_shape *image)
         (long long)(h == image->height ? h : h + factor));
 }
 
-static nn_vqvae_opt network(const struct vqvae *o, const run *r)
+/* D: channels that the encoder gives. */
+static nn_vqvae_opt network(const struct vqvae *o, const run *r, int64_t D)
 {
     return (nn_vqvae_opt){.hidden = o->hidden,
                           .residual = o->residual,
                           .blocks = (int)o->blocks,
                           .downsampling = (int)o->downsampling,
-                          .D = o->dim,
+                          .D = D,
                           .channels = r->build.image.channels,
                           .residual_bias = o->residual_bias,
                           .relu_before_stack = o->relu_before_stack,
                           .skip_relu = o->skip_relu};
 }
 
-static nn_vq_opt codebook(const struct vqvae *o)
-{
-    return (nn_vq_opt){.K = o->codes,
-                       .rule = (nn_codebook_rule)o->codebook,
-                       .start = (nn_codebook_start)o->start,
-                       .decay = o->decay,
-                       .epsilon = o->epsilon,
-                       .debias = o->debias,
-                       .initial_count = o->initial_count,
-                       .restart = o->restart};
-}
-
-/* z -> what the decoder sees, with the quantizer's loss terms. */
-static ag_tensor *quantize(run *r, const struct vqvae *o, ag_tensor *z)
-{
-    const nn_vq_opt vq = codebook(o);
-    if (o->quantizer == QUANTIZER_NONE) return z;
-    const nn_quantized q = nn_vq(nn_in(r->root, "quantizer"), z, &vq);
-    if (vq.start == NN_START_KMEANS || vq.start == NN_START_DATA) run_start(r, "quantizer", z, &vq);
-    run_quantizer(r, &q);
-    run_loss(r, "commitment", q.commitment, o->beta);
-    run_loss(r, "codebook", q.codebook, 1);
-    return q.latents;
-}
-
 static void build(run *r, const void *options)
 {
     const struct vqvae *o = options;
-    const nn_vqvae_opt net = network(o, r);
+    const nn_vqvae_opt net = network(o, r, quantizer_width(&o->q));
     ag_tensor *x = r->images; /* [N,H,W,C] in -0.5 .. 0.5 */
     ag_tensor *z = nn_vqvae_encoder(nn_in(r->root, "encoder"), x, &net);
-    ag_tensor *y = nn_vqvae_decoder(nn_in(r->root, "decoder"), quantize(r, o, z), &net);
+    ag_tensor *y = nn_vqvae_decoder(nn_in(r->root, "decoder"), quantize(r, &o->q, "quantizer", z), &net);
     r->mse = nn_mse(y, x);
     run_loss(r, "reconstruction", r->mse, o->divide_by_variance ? 1 / r->variance : 1);
     r->reconstruction = y;
-    run_phase(r, NULL);
+    run_adam(r, NULL);
 }
 
 static ag_tensor *decode(run *r, const void *options, ag_tensor *codes)
 {
     const struct vqvae *o = options;
-    const nn_vqvae_opt net = network(o, r);
-    const nn_vq_opt vq = codebook(o);
-    return nn_vqvae_decoder(nn_in(r->root, "decoder"), nn_vq_lookup(nn_in(r->root, "quantizer"), codes, &vq, o->dim),
-                            &net);
+    const nn_vqvae_opt net = network(o, r, 0);
+    return nn_vqvae_decoder(nn_in(r->root, "decoder"), dequantize(r, &o->q, "quantizer", codes), &net);
 }
 
 static void grid(const void *options, const image_shape *image, int64_t *height, int64_t *width)
@@ -170,6 +127,14 @@ static void grid(const void *options, const image_shape *image, int64_t *height,
     const struct vqvae *o = options;
     *height = image->height >> o->downsampling;
     *width = image->width >> o->downsampling;
+}
+
+static int code_shape(const void *options, const image_shape *image, int64_t *shape)
+{
+    const struct vqvae *o = options;
+    int64_t h, w;
+    grid(options, image, &h, &w);
+    return quantizer_code_shape(&o->q, h, w, shape);
 }
 
 const recipe recipe_vqvae = {
@@ -186,4 +151,5 @@ const recipe recipe_vqvae = {
     .build = build,
     .decode = decode,
     .grid = grid,
+    .code_shape = code_shape,
 };

@@ -78,19 +78,6 @@ expect 0 "$tessera" train vqvae -o killed --resume --steps $((step + 8))
 expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o straight2 --steps $((step + 8)) --set save_every=10 "$@"
 cmp straight2/checkpoint.h5 killed/checkpoint.h5 || fail "resumed after kill -9: other bytes"
 
-# micro-batches: counted as the batch they make up, and resumed bit for bit
-"$tessera" train vqvae --preset tiny --data data.h5 -o parts --steps 1000000 "$@" --set batch=4 --set accumulate=4 2>err.txt & pid=$!
-while ! grep -q '"step":10,' parts/metrics.jsonl 2>/dev/null; do sleep 0.02; done
-kill -INT $pid
-wait $pid 2>/dev/null || true
-step=$(sed -n 's/^stopped at step \([0-9]*\), saved.*/\1/p' err.txt)
-expect 0 "$tessera" train vqvae -o parts --resume --steps $((step + 7))
-expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o parts2 --steps $((step + 7)) "$@" --set batch=4 --set accumulate=4
-cmp parts2/checkpoint.h5 parts/checkpoint.h5 || fail "resumed with micro-batches: other bytes"
-a=$(sed -n 's/.*"step":10,.*"epoch":\([0-9.]*\),.*/\1/p' parts/metrics.jsonl)
-b=$(sed -n 's/.*"step":10,.*"epoch":\([0-9.]*\),.*/\1/p' whole/metrics.jsonl)
-[ "$a" = "$b" ] || fail "4 micro-batches of 4: epoch $a at step 10, $b with batches of 16"
-
 # evaluation: one object, and the numbers of the text form
 expect 0 "$tessera" eval whole --data data.h5 --json
 [ "$(head -c 1 out.txt)" = "{" ] && [ "$(tail -c 2 out.txt | head -c 1)" = "}" ] || fail "eval --json is not one object"

@@ -12,6 +12,7 @@
 
 #include "autograd/cpu.h"
 #include "autograd/random.h"
+#include "nn/quantizer.h"
 #include "optim/optim.h"
 
 /* ---- counting allocations ---------------------------------------------------------------------------------------- */
@@ -61,17 +62,16 @@ static model build(nn_codebook_rule rule, double restart)
     model m = {.params = nn_params_new(5), .g = ag_graph_new(6)};
     if (!m.params || !m.g) return m;
     const nn_scope root = nn_root(m.params, m.g, true);
-    const nn_vq_opt vq = {.K = 16, .rule = rule, .initial_count = 1, .restart = restart};
+    const nn_quantizer_opt vq = {.K = 16, .D = network.D, .beta = 0.25, .rule = rule, .initial_count = 1, .restart = restart};
     ag_tensor *params[64], *grads[64];
     m.pixels = ag_input(m.g, "pixels", AG_U8, 4, (int64_t[]){B, 12, 20, 3});
     m.rate = ag_input(m.g, "rate", AG_REAL, 0, NULL);
     m.step = ag_input(m.g, "step", AG_REAL, 0, NULL);
     ag_tensor *x = ag_from_u8(m.pixels, 1 / 255.0, -0.5);
     ag_tensor *z = nn_vqvae_encoder(nn_in(root, "encoder"), x, &network);
-    nn_quantized q = nn_vq(nn_in(root, "quantizer"), z, &vq);
+    nn_quantized q = nn_quantize(nn_in(root, "quantizer"), z, &vq, NULL);
     ag_tensor *y = nn_vqvae_decoder(nn_in(root, "decoder"), q.latents, &network);
-    m.loss = ag_add(nn_mse(y, x), ag_scale(q.commitment, 0.25));
-    if (q.codebook) m.loss = ag_add(m.loss, q.codebook);
+    m.loss = ag_add(nn_mse(y, x), nn_quantized_loss(&q));
     m.loss = ag_keep(m.loss);
     m.codes = ag_keep(q.codes);
     const int n = nn_trainable(m.params, m.g, NULL, params, 64);

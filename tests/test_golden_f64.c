@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "golden.h"
+#include "nn/quantizer.h"
 
 static void near(double got, double want, double tolerance)
 {
@@ -45,18 +46,21 @@ static void gradient_codebook(void **state)
     nn_params *p = nn_params_new(1);
     ag_graph *g = ag_graph_new(1);
     ag_tensor *z = ag_input(g, "z", AG_REAL, 2, (int64_t[]){5, 2});
-    nn_quantized q = nn_vq(nn_in(nn_root(p, g, true), "q"), z, &(nn_vq_opt){.K = 4, .rule = NN_CODEBOOK_GRADIENT});
-    ag_tensor *loss = ag_add(q.codebook, ag_scale(q.commitment, 0.25)), *wrt[2] = {z}, *d[2];
+    nn_quantized q = nn_quantize(nn_in(nn_root(p, g, true), "q"), z,
+                                 &(nn_quantizer_opt){.K = 4, .D = 2, .beta = 0.25, .rule = NN_CODEBOOK_GRADIENT}, NULL);
+    ag_tensor *codebook_loss = nn_quantized_term_of(&q, "codebook"),
+              *commitment = nn_quantized_term_of(&q, "commitment");
+    ag_tensor *loss = nn_quantized_loss(&q), *wrt[2] = {z}, *d[2];
     assert_int_equal(nn_trainable(p, g, NULL, &wrt[1], 1), 1);
     ag_gradient(loss, 2, wrt, d);
-    ag_keep(d[0]), ag_keep(d[1]), ag_keep(q.codebook), ag_keep(q.commitment), ag_keep(q.codes), ag_keep(q.counts);
+    ag_keep(d[0]), ag_keep(d[1]), ag_keep(codebook_loss), ag_keep(commitment), ag_keep(q.codes), ag_keep(q.counts);
     plan(g);
     set(p, "q.embedding", codebook);
     memcpy(ag_data(z), latents, sizeof latents);
     assert_int_equal(ag_graph_run(g, 1), AG_OK);
     assert_memory_equal(ag_data(q.codes), codes, sizeof codes);
-    near(ag_value(q.codebook), .05325, 1e-12);
-    near(ag_value(q.commitment), .05325, 1e-12);
+    near(ag_value(codebook_loss), .05325, 1e-12);
+    near(ag_value(commitment), .05325, 1e-12);
     all_near(d[0], dz, 1e-12);
     all_near(d[1], de, 1e-12);
     double entropy = 0;
@@ -74,9 +78,9 @@ static void run_ema(bool debias, const double *n1, const double *e1, const doubl
     nn_params *p = nn_params_new(1);
     ag_graph *g = ag_graph_new(1);
     ag_tensor *z = ag_input(g, "z", AG_REAL, 2, (int64_t[]){5, 2});
-    const nn_vq_opt o = {.K = 4, .decay = 0.9, .debias = debias};
-    nn_quantized q = nn_vq(nn_in(nn_root(p, g, true), "q"), z, &o);
-    assert_null(q.codebook);
+    const nn_quantizer_opt o = {.K = 4, .D = 2, .decay = 0.9, .debias = debias};
+    nn_quantized q = nn_quantize(nn_in(nn_root(p, g, true), "q"), z, &o, NULL);
+    assert_null(nn_quantized_term_of(&q, "codebook"));
     plan(g);
     set(p, "q.embedding", codebook);
     if (!debias) set(p, "q.embedding_sum", codebook);
@@ -117,18 +121,20 @@ static void restart_revives_dead_codes(void **state)
         nn_params *p = nn_params_new(1);
         ag_graph *g = ag_graph_new(1);
         ag_tensor *z = ag_input(g, "z", AG_REAL, 2, (int64_t[]){5, 2});
-        const nn_vq_opt o = {.K = 4, .rule = (nn_codebook_rule)rule, .initial_count = 0, .restart = 0.01};
-        nn_quantized q = nn_vq(nn_in(nn_root(p, g, true), "q"), z, &o);
-        ag_keep(q.counts), ag_keep(q.restarts);
+        const nn_quantizer_opt o = {
+            .K = 4, .D = 2, .rule = (nn_codebook_rule)rule, .initial_count = 0, .restart = 0.01};
+        nn_quantized q = nn_quantize(nn_in(nn_root(p, g, true), "q"), z, &o, NULL);
+        ag_tensor *restarts = ag_keep(nn_quantized_counter_of(&q, "restarts"));
+        ag_keep(q.counts);
         plan(g);
         set(p, "q.embedding", far);
         if (!rule) set(p, "q.embedding_sum", far);
         memcpy(ag_data(z), latents, sizeof latents);
         ag_graph_run(g, 1);
-        near(ag_value(q.restarts), 3, 0);
+        near(ag_value(restarts), 3, 0);
         near(((real *)ag_data(q.counts))[0], 5, 0);
         ag_graph_run(g, 2);
-        near(ag_value(q.restarts), 0, 0);
+        near(ag_value(restarts), 0, 0);
         for (int i = 1; i < 4; i++) assert_true(((real *)ag_data(q.counts))[i] >= 1);
         ag_graph_free(g);
         nn_params_free(p);
@@ -144,9 +150,9 @@ static void kmeans_start(void **state)
         nn_params *p = nn_params_new(1);
         ag_graph *g = ag_graph_new(1);
         ag_tensor *z = ag_input(g, "z", AG_REAL, 2, (int64_t[]){6, 2});
-        const nn_vq_opt o = {.K = 3, .start = NN_START_KMEANS};
-        nn_vq(nn_in(nn_root(p, g, true), "q"), z, &o);
-        assert_int_equal(nn_vq_start(p, "q", &o, 6, points, seed), AG_OK);
+        const nn_quantizer_opt o = {.K = 3, .D = 2, .start = NN_START_KMEANS};
+        nn_quantize(nn_in(nn_root(p, g, true), "q"), z, &o, NULL);
+        assert_int_equal(nn_quantizer_start(p, "q", &o, 6, points, seed), AG_OK);
         const real *e = nn_params_find(p, "q.embedding")->data, *n = nn_params_find(p, "q.cluster_size")->data,
                    *m = nn_params_find(p, "q.embedding_sum")->data;
         double total = 0, found = 0;

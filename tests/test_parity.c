@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "golden.h"
+#include "nn/quantizer.h"
 #include "optim/optim.h"
 
 enum { BATCH = 3, SIZE = 16, CODES = 16, WIDTH = 5, MAX_PARAMS = 64 };
@@ -96,16 +97,19 @@ static model build(const setup *s)
                               .residual_bias = s->sonnet,
                               .relu_before_stack = s->sonnet,
                               .skip_relu = !s->sonnet};
-    const nn_vq_opt vq = {.K = CODES, .rule = s->ema ? NN_CODEBOOK_EMA : NN_CODEBOOK_GRADIENT, .initial_count = 1};
+    const nn_quantizer_opt vq = {.K = CODES,
+                                 .D = WIDTH,
+                                 .beta = 0.25,
+                                 .rule = s->ema ? NN_CODEBOOK_EMA : NN_CODEBOOK_GRADIENT,
+                                 .initial_count = 1};
     m.x = ag_input(m.g, "x", AG_REAL, 4, (int64_t[]){BATCH, SIZE, SIZE, 3});
     m.rate = ag_input(m.g, "rate", AG_REAL, 0, NULL);
     m.step = ag_input(m.g, "step", AG_REAL, 0, NULL);
     m.z = ag_keep(nn_vqvae_encoder(nn_in(root, "encoder"), m.x, &net));
-    m.q = nn_vq(nn_in(root, "quantizer"), m.z, &vq);
+    m.q = nn_quantize(nn_in(root, "quantizer"), m.z, &vq, NULL);
     m.y = ag_keep(nn_vqvae_decoder(nn_in(root, "decoder"), m.q.latents, &net));
-    m.loss = ag_add(nn_mse(m.y, m.x), ag_scale(m.q.commitment, 0.25));
-    if (m.q.codebook) m.loss = ag_add(m.loss, m.q.codebook);
-    ag_keep(m.loss), ag_keep(m.q.codes), ag_keep(m.q.commitment);
+    m.loss = ag_add(nn_mse(m.y, m.x), nn_quantized_loss(&m.q));
+    ag_keep(m.loss), ag_keep(m.q.codes), ag_keep(nn_quantized_term_of(&m.q, "commitment"));
     m.n = nn_trainable(m.params, m.g, NULL, m.wrt, MAX_PARAMS);
     ag_gradient(m.loss, m.n, m.wrt, m.d);
     for (int i = 0; i < m.n; i++) ag_keep(m.d[i]);
@@ -169,7 +173,7 @@ static void check(const setup *s)
     run(&m, 1);
     same_as(s->group, "z", m.z);
     same_as(s->group, "y", m.y);
-    same_as(s->group, "commitment", m.q.commitment);
+    same_as(s->group, "commitment", nn_quantized_term_of(&m.q, "commitment"));
     same_as(s->group, "loss", m.loss);
     double *codes = load(s->group, "codes", ag_numel(m.q.codes));
     for (int64_t i = 0; i < ag_numel(m.q.codes); i++)

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "autograd/random.h"
+#include "nn/quantizer.h"
 #include "optim/optim.h"
 
 /* ---- a network with noise, in blocks -------------------------------------------------------------------------------- */
@@ -169,9 +170,10 @@ static ag_graph *vqvae(nn_params *params, int64_t batch)
     ag_tensor *params_used[64], *grads[64], *rate = ag_input(g, "rate", AG_REAL, 0, NULL);
     ag_tensor *x = ag_from_u8(ag_input(g, "pixels", AG_U8, 4, (int64_t[]){batch, 32, 32, 3}), 1 / 255.0, -0.5);
     ag_tensor *z = nn_vqvae_encoder(nn_in(root, "encoder"), x, &network);
-    const nn_quantized q = nn_vq(nn_in(root, "quantizer"), z, &(nn_vq_opt){.K = 512});
+    const nn_quantized q =
+        nn_quantize(nn_in(root, "quantizer"), z, &(nn_quantizer_opt){.K = 512, .D = network.D, .beta = 0.25}, NULL);
     ag_tensor *y = nn_vqvae_decoder(nn_in(root, "decoder"), q.latents, &network);
-    ag_tensor *loss = ag_keep(ag_add(nn_mse(y, x), ag_scale(q.commitment, 0.25)));
+    ag_tensor *loss = ag_keep(ag_add(nn_mse(y, x), nn_quantized_loss(&q)));
     const int n = nn_trainable(params, g, NULL, params_used, 64);
     ag_gradient(loss, n, params_used, grads);
     opt_adam(root, n, params_used, grads, rate, rate, NULL);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "autograd/cpu.h"
+#include "nn/quantizer.h"
 #include "optim/optim.h"
 
 static double now(void)
@@ -31,7 +32,7 @@ typedef struct step {
     ag_tensor *pixels, *rate, *number, *latents;
 } step;
 
-static const nn_vq_opt codebook = {.K = 512, .initial_count = 1, .start = NN_START_DATA};
+static const nn_quantizer_opt codebook = {.K = 512, .D = 64, .beta = 0.25, .initial_count = 1, .start = NN_START_DATA};
 
 static step build(int64_t batch)
 {
@@ -45,9 +46,9 @@ static step build(int64_t batch)
     s.number = ag_input(s.g, "step", AG_REAL, 0, NULL);
     ag_tensor *x = ag_from_u8(s.pixels, 1 / 255.0, -0.5);
     s.latents = ag_keep(nn_vqvae_encoder(nn_in(root, "encoder"), x, &net));
-    const nn_quantized q = nn_vq(nn_in(root, "quantizer"), s.latents, &codebook);
+    const nn_quantized q = nn_quantize(nn_in(root, "quantizer"), s.latents, &codebook, NULL);
     ag_tensor *y = nn_vqvae_decoder(nn_in(root, "decoder"), q.latents, &net);
-    ag_tensor *loss = ag_add(ag_scale(nn_mse(y, x), 1 / 0.0632704), ag_scale(q.commitment, 0.25));
+    ag_tensor *loss = ag_add(ag_scale(nn_mse(y, x), 1 / 0.0632704), nn_quantized_loss(&q));
     const int n = nn_trainable(s.params, s.g, NULL, params, 64);
     ag_gradient(loss, n, params, grads);
     opt_adam(root, n, params, grads, s.rate, s.number, NULL);
@@ -84,7 +85,7 @@ int main(int argc, char **argv)
     }
     fill(&s, batch);
     ag_graph_run_pure(s.g, 0);
-    nn_vq_start(s.params, "quantizer", &codebook, ag_numel(s.latents) / 64, ag_data(s.latents), 1);
+    nn_quantizer_start(s.params, "quantizer", &codebook, ag_numel(s.latents) / 64, ag_data(s.latents), 1);
     for (int i = 1; i <= 3; i++) run(&s, i);
     for (int i = 0; i < steps; i++) seconds[i] = run(&s, i + 4);
     qsort(seconds, (size_t)steps, sizeof *seconds, by_value);

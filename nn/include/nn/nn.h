@@ -178,46 +178,6 @@ ag_tensor *nn_attention(nn_scope s, ag_tensor *x, const nn_attention_opt *o);
 
 ag_tensor *nn_mse(ag_tensor *y, ag_tensor *x); /* mean (y-x)^2 over every element */
 
-/* ---- quantizers: one interface ------------------------------------------------------------------------------------- */
-
-/* What every quantizer returns. Loss terms are unweighted scalars, NULL where the quantizer has none. */
-typedef struct nn_quantized {
-    ag_tensor *latents;    /* [...,D] quantized, with the gradient path to z */
-    ag_tensor *codes;      /* [...] i32 (residual: [...,depth]) */
-    ag_tensor *commitment; /* mean (z - sg(q))^2 */
-    ag_tensor *codebook;   /* mean (sg(z) - q)^2; NULL when the codebook learns by EMA */
-    ag_tensor *counts;     /* [K] how often each code was used in this batch */
-    ag_tensor *restarts;   /* [] codes restarted in this step; NULL if never */
-    int64_t K;
-} nn_quantized;
-
-typedef enum nn_codebook_rule { NN_CODEBOOK_EMA, NN_CODEBOOK_GRADIENT } nn_codebook_rule;
-typedef enum nn_codebook_start {
-    NN_START_NORMAL,  /* E ~ N(0,1)                                                             */
-    NN_START_UNIFORM, /* E ~ U(+-1/K)                                                           */
-    NN_START_KMEANS,  /* ten Lloyd iterations on the first batch (nn_vq_start)                  */
-    NN_START_DATA,    /* random rows of the first batch (nn_vq_start)                           */
-} nn_codebook_start;
-
-typedef struct nn_vq_opt {
-    int64_t K; /* number of codes */
-    nn_codebook_rule rule;
-    nn_codebook_start start;
-    double decay;         /* EMA; 0 = 0.99 */
-    double epsilon;       /* Laplace smoothing; 0 = 1e-5 */
-    bool debias;          /* both averages divided by 1 - decay^t, starting from zero (Sonnet) */
-    double initial_count; /* EMA counts at the start (sums are counts times codes): 0 as first published, 1 gentle */
-    double restart;       /* restart codes whose EMA count is below this, with rows of the batch; 0 = never */
-} nn_vq_opt;
-
-/* Vector quantization of the last axis of z [...,D]. Makes `embedding` [K,D] (a parameter, or a buffer with EMA) and, for EMA,
- * `cluster_size` [K], `embedding_sum` [K,D], `updates` []. Updates are effects and only made in training scopes. */
-nn_quantized nn_vq(nn_scope s, ag_tensor *z, const nn_vq_opt *o);
-/* Data-dependent start: sets embedding, counts and sums of the quantizer at scope name `name` from rows z [n,D]. */
-ag_err nn_vq_start(nn_params *p, const char *name, const nn_vq_opt *o, int64_t n, const real *z, uint64_t seed);
-/* codes [...] -> latents [...,D] with the codebook at s. */
-ag_tensor *nn_vq_lookup(nn_scope s, ag_tensor *codes, const nn_vq_opt *o, int64_t D);
-
 /* ---- networks ------------------------------------------------------------------------------------------------------ */
 
 /* VQ-VAE: van den Oord 2017, arXiv:1711.00937, 4.1; layer sizes as in the public CIFAR-10 set-ups. */

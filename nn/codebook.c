@@ -1,0 +1,219 @@
+/* Codebooks: start, search, learning, restart.
+ *
+ * EMA (van den Oord, Vinyals, Kavukcuoglu 2017, arXiv:1711.00937, A.1): N <- d N + (1-d) n, M <- d M + (1-d) s, with n_k members of
+ * code k in the batch and s_k their sum; N~ = (N + eps) / (sum N + K eps) * sum N;  e_k = M_k / N~_k. Debiased: N and M divided by
+ * 1 - d^t first. Restart (RQ-VAE, Jukebox): after the accumulation, codes with N_k below the threshold take N_k = 1 and M_k = a row of
+ * the batch. */
+#include "codebook.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autograd/random.h"
+
+static double decay(const nn_quantizer_opt *o) { return o->decay > 0 ? o->decay : 0.99; }
+static double epsilon(const nn_quantizer_opt *o) { return o->epsilon > 0 ? o->epsilon : 1e-5; }
+
+static ag_tensor *embedding(const nn__codebook *b)
+{
+    const nn_quantizer_opt *o = b->o;
+    nn_init init = {NN_NORMAL, 0, 1};
+    if (o->start == NN_START_UNIFORM) init = (nn_init){NN_UNIFORM, -1.0 / (double)b->K, 1.0 / (double)b->K};
+    return nn_tensor(b->s, "embedding", o->rule == NN_CODEBOOK_EMA ? NN_BUFFER : NN_PARAMETER, NN_PLAIN, 2,
+                     (int64_t[]){b->K, b->D}, init);
+}
+
+static ag_tensor *buffer(nn_scope s, const char *name, int rank, const int64_t *shape, double value)
+{
+    return nn_tensor(s, name, NN_BUFFER, NN_PLAIN, rank, shape, (nn_init){NN_CONSTANT, value, 0});
+}
+
+/* d old + (1 - d) new */
+static ag_tensor *average(ag_tensor *old, ag_tensor *new, double d)
+{
+    return ag_add(ag_scale(old, d), ag_scale(new, 1 - d));
+}
+
+static ag_tensor *column(ag_tensor *counts) { return ag_reshape(counts, 2, (int64_t[]){ag_dim(counts, 0), 1}); }
+
+/* (N + eps) / (n + K eps) * n, n = sum N */
+static ag_tensor *smoothed(const nn__codebook *b, ag_tensor *N)
+{
+    ag_tensor *n = ag_sum(N);
+    return ag_mul(ag_shift(N, epsilon(b->o)), ag_div(n, ag_shift(n, (double)b->K * epsilon(b->o))));
+}
+
+/* Codes whose average count is too small, as 1; and the rows of the batch that may replace them. */
+static ag_tensor *dead_codes(const nn__codebook *b, ag_tensor *N)
+{
+    return ag_less(N, ag_constant(ag_graph_of(N), b->o->restart, 0, NULL));
+}
+
+static ag_tensor *random_rows(ag_tensor *z, int64_t K)
+{
+    const int64_t D = ag_dim(z, -1), n = ag_numel(z) / D;
+    return ag_gather(ag_reshape(z, 2, (int64_t[]){n, D}), ag_random_rows(ag_graph_of(z), K, n));
+}
+
+/* The embedding_sum of a fresh EMA codebook is the codes themselves (as first published, even with counts of 0), or counts
+ * times codes. */
+static void start_sums(nn_scope s, const nn_quantizer_opt *o)
+{
+    const nn_param *e = nn_params_find(s.params, nn_in(s, "embedding").name);
+    nn_param *m = nn_params_find(s.params, nn_in(s, "embedding_sum").name);
+    const double factor = o->initial_count > 0 ? o->initial_count : 1;
+    for (int64_t i = 0; e && m && i < m->numel; i++)
+        ((real *)m->data)[i] = (real)(factor * (double)((const real *)e->data)[i]);
+}
+
+nn__codebook nn__codebook_open(nn_scope s, const nn_quantizer_opt *o, int64_t D)
+{
+    nn__codebook b = {.s = s, .o = o, .K = o->K, .D = D};
+    b.now = b.embedding = embedding(&b);
+    if (o->rule == NN_CODEBOOK_EMA) {
+        const bool fresh = !nn_params_find(s.params, nn_in(s, "embedding_sum").name);
+        b.N = b.N0 = buffer(s, "cluster_size", 1, &b.K, o->debias ? 0 : o->initial_count);
+        b.M = b.M0 = buffer(s, "embedding_sum", 2, (int64_t[]){b.K, D}, 0);
+        if (fresh && !o->debias) start_sums(s, o);
+        if (o->debias) b.power = b.power0 = buffer(s, "decay_power", 0, NULL, 1);
+    } else if (o->restart > 0) { /* counts are averaged only to find dead codes */
+        b.N = b.N0 = buffer(s, "cluster_size", 1, &b.K, o->initial_count);
+    }
+    return b;
+}
+
+ag_tensor *nn__codebook_find(const nn__codebook *b, ag_tensor *z) { return ag_nearest(z, b->now); }
+
+ag_tensor *nn__codebook_take(const nn__codebook *b, ag_tensor *codes) { return ag_gather(b->now, codes); }
+
+static void count_restarts(nn__codebook *b)
+{
+    ag_tensor *n = ag_sum(b->dead);
+    b->restarts = b->restarts ? ag_add(b->restarts, n) : n;
+}
+
+/* Fewer rows in a batch than codes need: each would fall below the threshold again, for ever. */
+static bool restart_is_endless(const nn__codebook *b, const ag_tensor *z)
+{
+    const int64_t rows = ag_numel(z) / b->D;
+    if ((double)rows > b->o->restart * (double)b->K) return false;
+    ag_graph_fail(b->s.graph, AG_ERR_USAGE,
+                  "restart=%g: %lld latents a batch over %lld codes are %.3g members a code, so every code would be "
+                  "restarted for ever; set restart below that (a tenth: %.2g), a larger batch, or fewer codes",
+                  b->o->restart, (long long)rows, (long long)b->K, (double)rows / (double)b->K,
+                  0.1 * (double)rows / (double)b->K);
+    return true;
+}
+
+static void update_ema(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts)
+{
+    const nn_quantizer_opt *o = b->o;
+    ag_tensor *N = average(b->N, counts, decay(o));
+    ag_tensor *M = average(b->M, ag_scatter_add(z, codes, b->K), decay(o));
+    if (o->restart > 0) {
+        b->dead = dead_codes(b, N);
+        M = ag_select(column(b->dead), random_rows(z, b->K), M);
+        N = ag_select(b->dead, ag_constant(b->s.graph, 1, 0, NULL), N);
+        count_restarts(b);
+    }
+    b->N = N;
+    b->M = M;
+    if (o->debias) { /* power = d^t, kept from run to run */
+        b->power = ag_scale(b->power, decay(o));
+        ag_tensor *share = ag_shift(ag_neg(b->power), 1);
+        N = ag_div(N, share);
+        M = ag_div(M, share);
+    }
+    b->now = ag_div(M, column(smoothed(b, N)));
+}
+
+static void update_gradient(nn__codebook *b, ag_tensor *z, ag_tensor *counts)
+{
+    ag_tensor *N = average(b->N, counts, decay(b->o));
+    b->dead = dead_codes(b, N);
+    b->N = ag_select(b->dead, ag_constant(b->s.graph, 1, 0, NULL), N);
+    b->fresh = random_rows(z, b->K);
+    count_restarts(b);
+}
+
+void nn__codebook_update(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts)
+{
+    if (!b->s.training || !b->N || !z || restart_is_endless(b, z)) return;
+    if (b->M)
+        update_ema(b, z, codes, counts);
+    else
+        update_gradient(b, z, counts);
+}
+
+void nn__codebook_close(nn__codebook *b)
+{
+    if (!b->s.training) return;
+    if (b->N && b->N != b->N0) ag_assign(b->N0, b->N);
+    if (b->M && b->M != b->M0) ag_assign(b->M0, b->M);
+    if (b->power && b->power != b->power0) ag_assign(b->power0, b->power);
+    if (b->M && b->now != b->embedding) ag_assign(b->embedding, b->now);
+    if (b->fresh) {
+        ag_assign_where(b->embedding, column(b->dead), b->fresh);
+        nn_reset_rows(b->s.params, b->embedding, b->dead);
+    }
+}
+
+/* ---- data-dependent start ----------------------------------------------------------------------------------------- */
+
+/* K rows of z, different ones while there are enough. */
+static void pick_rows(int64_t K, int64_t D, int64_t n, const real *z, uint64_t seed, real *e, int64_t *order)
+{
+    ag_random_permutation(seed, ag_hash_name("codebook start"), n, order);
+    for (int64_t j = 0; j < K; j++) memcpy(e + j * D, z + order[j % n] * D, (size_t)D * sizeof *e);
+}
+
+/* Lloyd's algorithm as a graph: assign, average, an empty cluster keeps its centre. `counts` gets the final sizes. */
+static ag_err lloyd(int64_t K, int64_t D, int64_t n, const real *z, real *e, real *counts, int iterations)
+{
+    ag_graph *g = ag_graph_new(0);
+    if (!g) return ag_error_code();
+    ag_tensor *rows = ag_input(g, "rows", AG_REAL, 2, (int64_t[]){n, D}),
+              *centres = ag_state(g, "centres", AG_REAL, 2, (int64_t[]){K, D});
+    ag_bind(rows, (void *)(uintptr_t)z);
+    ag_bind(centres, e);
+    ag_tensor *codes = ag_nearest(rows, centres), *sizes = ag_keep(ag_count(codes, K));
+    ag_tensor *mean = ag_div(ag_scatter_add(rows, codes, K), column(sizes));
+    ag_assign(centres, ag_select(column(sizes), mean, centres));
+    ag_err err = ag_graph_plan(g, NULL);
+    for (int i = 0; !err && i < iterations; i++) err = ag_graph_run(g, (uint64_t)i);
+    if (!err) memcpy(counts, ag_data(sizes), (size_t)K * sizeof *counts);
+    ag_graph_free(g);
+    return err;
+}
+
+static nn_param *find(nn_params *p, const char *name, const char *part)
+{
+    char full[256];
+    snprintf(full, sizeof full, "%s.%s", name, part);
+    return nn_params_find(p, full);
+}
+
+ag_err nn__codebook_start(nn_params *p, const char *name, const nn_quantizer_opt *o, int64_t n, const real *rows,
+                          uint64_t seed)
+{
+    nn_param *e = find(p, name, "embedding"), *sum = find(p, name, "embedding_sum"),
+             *size = find(p, name, "cluster_size");
+    if (!e || e->rank != 2 || n < 1) return ag_fail(AG_ERR_FAILED, "%s: no codebook of that name to start", name);
+    const int64_t K = e->shape[0], D = e->shape[1];
+    int64_t *order = malloc((size_t)n * sizeof *order);
+    real *counts = malloc((size_t)K * sizeof *counts);
+    ag_err err = AG_OK;
+    if (!order || !counts) {
+        err = ag_fail(AG_ERR_MEMORY, "out of memory to start a codebook of %lld", (long long)K);
+        goto out;
+    }
+    for (int64_t j = 0; j < K; j++) counts[j] = 1;
+    pick_rows(K, D, n, rows, seed, e->data, order);
+    if (o->start == NN_START_KMEANS && (err = lloyd(K, D, n, rows, e->data, counts, 10))) goto out;
+    for (int64_t j = 0; size && j < K; j++) ((real *)size->data)[j] = counts[j];
+    for (int64_t i = 0; sum && i < K * D; i++) ((real *)sum->data)[i] = ((real *)e->data)[i] * counts[i / D];
+out:
+    free(order);
+    free(counts);
+    return err;
+}

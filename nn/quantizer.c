@@ -1,0 +1,165 @@
+/* The interface of all quantizers: options checked, projections around them, the table. */
+#include "codebook.h"
+
+#include <string.h>
+
+static const nn__quantizer *const quantizers[NN_QUANTIZER_KINDS] = {
+#define NN_QUANTIZER(constant, name, help) &nn__quantizer_##name,
+#include "nn/quantizers.def"
+#undef NN_QUANTIZER
+};
+
+const char *nn_quantizer_name(nn_quantizer_kind kind)
+{
+    static const char *const names[NN_QUANTIZER_KINDS] = {
+#define NN_QUANTIZER(constant, name, help) #name,
+#include "nn/quantizers.def"
+#undef NN_QUANTIZER
+    };
+    return names[kind];
+}
+
+/* ---- sizes ----------------------------------------------------------------------------------------------------------- */
+
+int64_t nn__quantizer_inner(const nn_quantizer_opt *o)
+{
+    const nn__quantizer *rule = quantizers[o->kind];
+    if (rule->inner) return rule->inner(o);
+    return o->code_dim ? o->code_dim : o->D;
+}
+
+int64_t nn_quantizer_dim(const nn_quantizer_opt *o) { return o->D ? o->D : nn__quantizer_inner(o); }
+
+static bool projects(const nn_quantizer_opt *o) { return nn_quantizer_dim(o) != nn__quantizer_inner(o); }
+
+/* Channels of z inside of the projections. */
+static int64_t channels(const nn_quantizer_opt *o)
+{
+    const nn__quantizer *rule = quantizers[o->kind];
+    return rule->channels ? rule->channels(o) : nn__quantizer_inner(o);
+}
+
+int64_t nn_quantizer_width(const nn_quantizer_opt *o) { return projects(o) ? nn_quantizer_dim(o) : channels(o); }
+
+int64_t nn_quantizer_codes(const nn_quantizer_opt *o)
+{
+    const nn__quantizer *rule = quantizers[o->kind];
+    return rule->codes ? rule->codes(o) : o->K;
+}
+
+int nn_quantizer_depth(const nn_quantizer_opt *o)
+{
+    const nn__quantizer *rule = quantizers[o->kind];
+    if (!nn_quantizer_codes(o)) return 0;
+    return rule->depth ? rule->depth(o) : 1;
+}
+
+/* ---- quantize and back --------------------------------------------------------------------------------------------------- */
+
+ag_err nn_quantizer_check(const nn_quantizer_opt *o)
+{
+    const nn__quantizer *rule = quantizers[o->kind];
+    const ag_err err = rule->check ? rule->check(o) : AG_OK;
+    if (err) return err;
+    if (nn_quantizer_dim(o) < 1)
+        return ag_fail(AG_ERR_USAGE, "quantizer=%s: latents need a dimension; set dim", nn_quantizer_name(o->kind));
+    return AG_OK;
+}
+
+/* Says in the graph what nn_quantizer_check refuses; true if all is well. */
+static bool checked(nn_scope s, const nn_quantizer_opt *o)
+{
+    const ag_err err = nn_quantizer_check(o);
+    if (err) ag_graph_fail(s.graph, err, "%s", ag_error_message());
+    return !err;
+}
+
+nn_quantized nn_quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o, ag_tensor *step)
+{
+    nn_quantized q = {0};
+    if (!z || !checked(s, o)) return q;
+    const char *outer = ag_graph_scope(s.graph, s.name);
+    if (projects(o)) z = nn_linear(nn_in(s, "project_in"), z, &(nn_linear_opt){.out = channels(o)});
+    q = quantizers[o->kind]->quantize(s, z, o, step);
+    if (projects(o)) q.latents = nn_linear(nn_in(s, "project_out"), q.latents, &(nn_linear_opt){.out = o->D});
+    q.K = nn_quantizer_codes(o);
+    q.depth = nn_quantizer_depth(o);
+    if (!q.books) q.books = q.depth;
+    ag_graph_scope(s.graph, outer);
+    return q;
+}
+
+ag_tensor *nn_quantizer_lookup(nn_scope s, ag_tensor *codes, const nn_quantizer_opt *o)
+{
+    const nn__quantizer *rule = quantizers[o->kind];
+    if (!codes || !checked(s, o)) return NULL;
+    if (!rule->lookup)
+        return ag_graph_fail(s.graph, AG_ERR_USAGE, "quantizer=%s has no codes to look up", nn_quantizer_name(o->kind));
+    const char *outer = ag_graph_scope(s.graph, s.name);
+    ag_tensor *latents = rule->lookup(s, codes, o);
+    if (projects(o)) latents = nn_linear(nn_in(s, "project_out"), latents, &(nn_linear_opt){.out = o->D});
+    ag_graph_scope(s.graph, outer);
+    return latents;
+}
+
+/* ---- start from data ------------------------------------------------------------------------------------------------------- */
+
+bool nn_quantizer_starts_from_data(const nn_quantizer_opt *o)
+{
+    return quantizers[o->kind]->start && (o->start == NN_START_KMEANS || o->start == NN_START_DATA);
+}
+
+ag_err nn_quantizer_start(nn_params *p, const char *name, const nn_quantizer_opt *o, int64_t n, const real *rows,
+                          uint64_t seed)
+{
+    const nn__quantizer *rule = quantizers[o->kind];
+    if (!rule->start)
+        return ag_fail(AG_ERR_FAILED, "%s: quantizer=%s has no codebook to start", name, nn_quantizer_name(o->kind));
+    return rule->start(p, name, o, n, rows, seed);
+}
+
+/* ---- results --------------------------------------------------------------------------------------------------------------- */
+
+void nn__add_term(nn_quantized *q, const char *name, ag_tensor *value, double weight)
+{
+    if (value) q->terms[q->n_terms++] = (nn_quantized_term){.name = name, .value = value, .weight = weight};
+}
+
+void nn__add_counter(nn_quantized *q, const char *name, ag_tensor *value, bool sum)
+{
+    if (value) q->counters[q->n_counters++] = (nn_quantized_counter){name, value, sum};
+}
+
+ag_tensor *nn_quantized_loss(const nn_quantized *q)
+{
+    ag_tensor *total = NULL;
+    for (int i = 0; i < q->n_terms; i++) {
+        const nn_quantized_term *t = &q->terms[i];
+        ag_tensor *term = ag_scale(t->value, t->weight);
+        if (t->factor) term = ag_mul(term, t->factor);
+        total = total ? ag_add(total, term) : term;
+    }
+    return total;
+}
+
+ag_tensor *nn_quantized_term_of(const nn_quantized *q, const char *name)
+{
+    for (int i = 0; i < q->n_terms; i++)
+        if (!strcmp(q->terms[i].name, name)) return q->terms[i].value;
+    return NULL;
+}
+
+ag_tensor *nn_quantized_counter_of(const nn_quantized *q, const char *name)
+{
+    for (int i = 0; i < q->n_counters; i++)
+        if (!strcmp(q->counters[i].name, name)) return q->counters[i].value;
+    return NULL;
+}
+
+int nn_quantized_book(const nn_quantized *q, int64_t i)
+{
+    int book = 0;
+    if (!q->segments[0]) return (int)(i % q->books);
+    while (book < q->books - 1 && i >= q->segments[book]) i -= q->segments[book++];
+    return book;
+}

@@ -1,0 +1,45 @@
+/* The options of the quantizer, the same in every recipe that has one, and the call that a recipe's build function makes:
+ *
+ *     struct vqvae { struct quantizer_options q; int64_t hidden; };                      // the first field: q.train is its first
+ *     static const struct vqvae defaults = {.q = {.train = {...}, QUANTIZER_DEFAULTS, .codes = 512, .dim = 64}, .hidden = 256};
+ *     static const option_table table = {rows, n, &quantizer_option_table};              // which goes on with train_option_table
+ *     ...
+ *     ag_tensor *z = encoder(x, quantizer_width(&o->q));
+ *     ag_tensor *y = decoder(quantize(r, &o->q, "quantizer", z));
+ *     // codes alone: decoder(dequantize(r, &o->q, "quantizer", codes))                                                          */
+#ifndef RECIPES_QUANTIZER_OPTIONS_H
+#define RECIPES_QUANTIZER_OPTIONS_H
+
+#include "recipe.h"
+
+struct quantizer_options {
+    struct train_options train;
+    int quantizer; /* nn_quantizer_kind */
+    int64_t codes, dim, code_dim;
+    double beta;
+    int codebook, start; /* nn_codebook_rule, nn_codebook_start */
+    double decay, epsilon, initial_count, restart;
+    bool debias;
+};
+
+/* Everything but codes and dim. */
+#define QUANTIZER_DEFAULTS                                                                                             \
+    .beta = 0.25, .codebook = NN_CODEBOOK_EMA, .decay = 0.99, .epsilon = 1e-5, .start = NN_START_KMEANS,               \
+    .initial_count = 1
+
+extern const option_table quantizer_option_table;
+
+nn_quantizer_opt quantizer_opt(const struct quantizer_options *o);
+/* Channels that the encoder must give. */
+int64_t quantizer_width(const struct quantizer_options *o);
+/* Contradicting options, for a recipe's check function. */
+ag_err quantizer_check(const struct quantizer_options *o);
+/* z [N,h,w,width] -> what the decoder sees, [N,h,w,dim]; losses, figures, codes and start of the quantizer at scope `scope` are the
+ * run's. */
+ag_tensor *quantize(run *r, const struct quantizer_options *o, const char *scope, ag_tensor *z);
+/* The same from codes. */
+ag_tensor *dequantize(run *r, const struct quantizer_options *o, const char *scope, ag_tensor *codes);
+/* For a recipe's code_shape: axes of the codes of a grid h x w; returns how many. */
+int quantizer_code_shape(const struct quantizer_options *o, int64_t h, int64_t w, int64_t *shape);
+
+#endif
