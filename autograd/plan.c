@@ -32,9 +32,9 @@ static void mark_live(ag_graph *g)
 static ag_err make_order(ag_graph *g)
 {
     free(g->order);
+    g->order_count = 0;
     g->order = malloc(((size_t)g->count + 1) * sizeof *g->order);
     if (!g->order) return ag_fail(AG_ERR_MEMORY, "out of memory for a plan of %d nodes", g->count);
-    g->order_count = 0;
     for (int i = 0; i < g->count; i++) {
         ag_tensor *t = g->tensors[i];
         t->order = -1;
@@ -195,6 +195,7 @@ static ag_err lay_out(ag_graph *g, const ag_plan_options *o)
 {
     static const ag_plan_options none;
     int64_t fixed = 0;
+    g->planned = false; /* nor is what was planned before, if this fails */
     if (!o) o = &none;
     if (g->error) return ag_fail(g->error, "%s", g->message);
     ag_err err = lay_out_as(g, o, o->recompute, &fixed);
@@ -207,7 +208,6 @@ static ag_err lay_out(ag_graph *g, const ag_plan_options *o)
 ag_err ag_graph_plan_report(ag_graph *g, const ag_plan_options *options, ag_plan_report *out)
 {
     const ag_err err = lay_out(g, options);
-    g->planned = false;
     if (out) *out = g->report;
     return err;
 }
