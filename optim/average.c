@@ -8,7 +8,8 @@ static const char prefix[] = "optimizer.average.";
 
 static void copy_values(nn_param *to, const nn_param *from)
 {
-    memcpy(to->data, from->data, (size_t)to->numel * ag_dtype_size(to->dtype));
+    if (to->data && from->data) /* an outline has no values */
+        memcpy(to->data, from->data, (size_t)to->numel * ag_dtype_size(to->dtype));
 }
 
 /* The parameter whose average `average` is; NULL if it is no average. */

@@ -8,7 +8,7 @@
 
 /* What every recipe's options begin with (the first field of its struct): the loop and the update rule. */
 struct train_options {
-    int64_t batch, steps;
+    int64_t batch, accumulate, steps;
     double lr, beta1, beta2, adam_eps;
     int schedule; /* opt_shape */
     int64_t warmup;
@@ -18,6 +18,12 @@ struct train_options {
     double save_minutes;
 };
 extern const option_table train_option_table;
+
+/* Defaults of what is not the recipe's to choose: .train = {TRAIN_DEFAULTS, .batch = 128, .steps = 250000, .lr = 2e-4} */
+#define TRAIN_DEFAULTS                                                                                                 \
+    .accumulate = 1, .beta1 = 0.9, .beta2 = 0.999, .adam_eps = 1e-8, /* Kingma, Ba 2015 */                             \
+        .log_every = 100, .eval_every = 1000, .eval_images = 2048,   /* ours, to the end */                            \
+        .save_every = 1000, .save_minutes = 10, .samples_every = 1000
 
 /* A named set of options: "key=value key=value". Applied over the defaults, under --config and --set. */
 typedef struct recipe_preset {

@@ -19,7 +19,12 @@ static const recipe *const recipes[] = {
 #define NEVER                            " (0: never)"
 
 static const option rows[] = {
-    OPTION_INT(struct train_options, batch, 1, 65536, "recipe", "images a step"),
+    OPTION_INT(struct train_options, batch, 1, 65536, "recipe",
+               "images a run of the graph; a step has accumulate times as many"),
+    OPTION_INT(
+        struct train_options, accumulate, 1, 65536, "ours",
+        "micro-batches a step: gradients are means over them, codebook averages take the members of all; batch times "
+        "as many images in the memory of one batch"),
     OPTION_INT(struct train_options, steps, 1, 1e12, "recipe", "updates in all"),
     OPTION_REAL(struct train_options, lr, 1e-12, 10, "recipe", "learning rate of Adam, at its peak"),
     ROW_REAL(beta1, 0, 0.999999, "decay of Adam's first moment"),

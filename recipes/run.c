@@ -33,7 +33,7 @@ static void make_inputs(run *r)
 static void keep_training(run *r)
 {
     if (!r->mse && r->reconstruction) r->mse = nn_mse(r->reconstruction, r->images);
-    ag_keep(r->total);
+    for (int i = 0; i < r->n_phases; i++) ag_keep(r->phases[i].total);
     ag_keep(r->mse);
     for (int i = 0; i < r->n_losses; i++) ag_keep(r->losses[i].tensor);
     for (int i = 0; i < r->n_metrics; i++) ag_keep(r->metrics[i].tensor);
@@ -90,6 +90,8 @@ ag_err run_new(run **out, const recipe *card, const void *options, nn_params *pa
     r->build = *build;
     r->training = build->mode == RUN_TRAIN;
     r->variance = build->variance * card->scale * card->scale;
+    r->micro_batches = r->training ? (int)((const struct train_options *)options)->accumulate : 1;
+    nn_micro_batches(params, r->micro_batches);
     r->root = nn_root(params, r->graph, r->training);
     make_inputs(r);
     if (build->mode == RUN_DECODE)
@@ -108,11 +110,21 @@ void run_free(run *r)
     free(r);
 }
 
-ag_err run_plan_report(run *r, ag_plan_report *out) { return ag_graph_plan_report(r->graph, NULL, out); }
+static ag_plan_options bound(const run *r, int64_t memory_limit)
+{
+    return (ag_plan_options){.memory_limit = memory_limit, .batch = r->build.batch};
+}
+
+ag_err run_plan_report(run *r, int64_t memory_limit, ag_plan_report *out)
+{
+    const ag_plan_options o = bound(r, memory_limit);
+    return ag_graph_plan_report(r->graph, &o, out);
+}
 
 ag_err run_plan(run *r, int64_t memory_limit)
 {
-    return ag_graph_plan(r->graph, &(ag_plan_options){.memory_limit = memory_limit});
+    const ag_plan_options o = bound(r, memory_limit);
+    return ag_graph_plan(r->graph, &o);
 }
 
 int run_books(const run *r)
@@ -128,12 +140,23 @@ opt_schedule run_schedule(const run *r)
     return (opt_schedule){.rate = o->lr, .shape = (opt_shape)o->schedule, .warmup = o->warmup, .steps = o->steps};
 }
 
-ag_err run_step(run *r, int64_t step)
+/* The groups of effects of a micro-batch: sums in all of them; codebooks and the phases that have begun in the last. */
+static unsigned groups(const run *r, int64_t step, int micro)
+{
+    unsigned bits = 1u << NN_EACH_RUN;
+    if (micro < r->micro_batches - 1) return bits;
+    bits |= 1u << NN_EACH_UPDATE;
+    for (int i = 0; i < r->n_phases; i++)
+        if (step >= r->phases[i].o.start) bits |= 1u << (NN_FIRST_PHASE + i);
+    return bits;
+}
+
+ag_err run_step(run *r, int64_t step, int micro)
 {
     const opt_schedule schedule = run_schedule(r);
     *(real *)ag_data(r->rate) = (real)opt_rate(&schedule, step + 1);
     *(real *)ag_data(r->update) = (real)(step + 1);
-    return ag_graph_run(r->graph, (uint64_t)step);
+    return ag_graph_run_groups(r->graph, (uint64_t)(step * r->micro_batches + micro), groups(r, step, micro));
 }
 
 /* ---- for build functions -------------------------------------------------------------------------------------------- */
@@ -157,7 +180,7 @@ void run_loss_by(run *r, const char *name, ag_tensor *tensor, double weight, ag_
     add_scalar(r, r->losses, &r->n_losses, name, tensor);
     ag_tensor *term = weight == 1 ? tensor : ag_scale(tensor, weight);
     if (factor) term = ag_mul(term, factor);
-    r->total = r->total ? ag_add(r->total, term) : term;
+    r->pending = r->pending ? ag_add(r->pending, term) : term;
 }
 
 void run_metric(run *r, const char *name, ag_tensor *tensor) { add_scalar(r, r->metrics, &r->n_metrics, name, tensor); }
@@ -178,18 +201,44 @@ void run_start(run *r, const char *scope, ag_tensor *rows, const nn_quantizer_op
         r->starts[r->n_starts++] = (run_start_entry){scope, rows, *o};
 }
 
-void run_adam(run *r, const char *const *prefixes)
+/* The parameters of a phase; how many there are. */
+static int phase_parameters(run *r, const run_phase_opt *o, ag_tensor **params)
+{
+    const int n = nn_trainable(r->params, r->graph, o->prefixes, params, MAX_TRAINABLE);
+    if (n <= MAX_TRAINABLE) return n;
+    ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: %d parameters, more than %d", r->recipe->name, n, MAX_TRAINABLE);
+    return 0;
+}
+
+static void update(run *r, const run_phase_opt *phase, int n, ag_tensor *const *params, ag_tensor *const *grads)
 {
     const struct train_options *o = r->options;
-    ag_tensor *params[MAX_TRAINABLE], *grads[MAX_TRAINABLE];
-    if (!r->training) return;
-    const int n = nn_trainable(r->params, r->graph, prefixes, params, MAX_TRAINABLE);
-    if (n > MAX_TRAINABLE) {
-        ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: %d parameters, more than %d", r->recipe->name, n, MAX_TRAINABLE);
+    ag_tensor *rate = phase->rate > 0 ? ag_scale(r->rate, phase->rate) : r->rate;
+    ag_tensor *number = phase->start ? ag_shift(r->update, (double)-phase->start) : r->update;
+    opt_adam(r->root, n, params, grads, rate, number,
+             &(ag_adam_options){.beta1 = o->beta1, .beta2 = o->beta2, .epsilon = o->adam_eps});
+}
+
+void run_phase(run *r, const run_phase_opt *options)
+{
+    const run_phase_opt o = options ? *options : (run_phase_opt){0};
+    ag_tensor *params[MAX_TRAINABLE], *grads[MAX_TRAINABLE], *sums[MAX_TRAINABLE];
+    ag_tensor *total = r->pending;
+    r->pending = NULL;
+    if (!r->n_phases) r->total = total;
+    if (r->n_phases == RUN_PHASES) {
+        ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: more than %d phases", r->recipe->name, RUN_PHASES);
         return;
     }
-    ag_gradient(r->total, n, params, grads);
-    opt_adam(r->root, n, params, grads, r->rate, r->update,
-             &(ag_adam_options){.beta1 = o->beta1, .beta2 = o->beta2, .epsilon = o->adam_eps});
-    r->phases++;
+    r->phases[r->n_phases++] = (run_phase_entry){.o = o, .total = total};
+    if (!r->training) return;
+    const int n = phase_parameters(r, &o, params), group = NN_FIRST_PHASE + r->n_phases - 1;
+    if (!n) return;
+    ag_gradient(total, n, params, grads);
+    if (r->micro_batches > 1) opt_accumulate(r->root, n, params, grads, r->micro_batches, sums);
+    ag_graph_effect_group(r->graph, (unsigned)group);
+    update(r, &o, n, params, r->micro_batches > 1 ? sums : grads);
+    ag_graph_effect_group(r->graph, NN_EACH_UPDATE);
+    if (r->micro_batches > 1) opt_clear(r->root, n, sums);
+    ag_graph_effect_group(r->graph, NN_EACH_RUN);
 }

@@ -3,13 +3,18 @@
  *
  *     run *r;
  *     if ((err = run_new(&r, recipe, options, params, &(run_options){.mode = RUN_TRAIN, .batch = 32, .image = shape}))) ...
- *     copy pixels to ag_data(r->pixels); run_step(r, step, rate); read run_value(r->losses[0].tensor)
+ *     for (int m = 0; m < r->micro_batches; m++) {                              // one update; usually m is 0 only
+ *         copy pixels to ag_data(r->pixels);
+ *         if ((err = run_step(r, step, m))) ...
+ *         read ag_value(r->losses[0].tensor)
+ *     }
  *     run_free(r);
  */
 #ifndef RECIPES_RUN_H
 #define RECIPES_RUN_H
 
 #include "nn/quantizer.h"
+#include "nn/update.h"
 #include "optim/optim.h"
 
 typedef struct recipe recipe;
@@ -36,7 +41,7 @@ typedef struct run_options {
     uint64_t seed;
 } run_options;
 
-enum { RUN_LOSSES = 16, RUN_QUANTIZERS = 4, RUN_STARTS = 4, RUN_BOOKS = 32 };
+enum { RUN_LOSSES = 16, RUN_QUANTIZERS = 4, RUN_STARTS = 4, RUN_BOOKS = 32, RUN_PHASES = 4 };
 
 typedef struct run_scalar {
     const char *name; /* static text */
@@ -48,6 +53,19 @@ typedef struct run_start_entry {
     ag_tensor *rows;   /* nn_quantized.rows */
     nn_quantizer_opt options;
 } run_start_entry;
+
+/* An update phase: which losses train which parameters. All phases of a step use the gradients at the same weights. */
+typedef struct run_phase_opt {
+    const char *name;            /* static text, for messages and figures; NULL: the only one */
+    const char *const *prefixes; /* of the names of its parameters, ended by NULL; NULL: all parameters */
+    double rate;                 /* factor of the learning rate; 0 = 1 */
+    int64_t start;               /* updates of the run before its first one */
+} run_phase_opt;
+
+typedef struct run_phase_entry {
+    run_phase_opt o;
+    ag_tensor *total; /* [] sum of its weighted losses */
+} run_phase_entry;
 
 struct run {
     const recipe *recipe;
@@ -62,12 +80,14 @@ struct run {
     ag_tensor *pixels;        /* input: u8 [N,H,W,C], or real in 0..1; NULL in RUN_DECODE */
     ag_tensor *codes_in;      /* input of RUN_DECODE: i32, in the shape of nn_quantized.codes */
     ag_tensor *rate, *update; /* inputs of RUN_TRAIN: learning rate, number of the update from 1 */
+    int micro_batches;        /* of an update: the option accumulate */
 
     ag_tensor *images;         /* real [N,H,W,C] in the recipe's range */
     ag_tensor *reconstruction; /* the same shape and range; after the build in 0..1 units of pixel / 255, not clamped */
     ag_tensor *reconstruction_pixels; /* u8 */
-    ag_tensor *mse; /* mean squared error of the batch in the recipe's range; made if the recipe makes none */
-    ag_tensor *total;
+    ag_tensor *mse;     /* mean squared error of the batch in the recipe's range; made if the recipe makes none */
+    ag_tensor *total;   /* of the first phase */
+    ag_tensor *pending; /* of the losses that no phase has taken yet */
     run_scalar losses[RUN_LOSSES];
     int n_losses;
     run_scalar metrics[RUN_LOSSES];
@@ -76,25 +96,30 @@ struct run {
     int n_quantizers;
     run_start_entry starts[RUN_STARTS];
     int n_starts;
-    int phases;
+    run_phase_entry phases[RUN_PHASES];
+    int n_phases;
 };
 
 /* Builds the graph; does not plan (run_plan), so that a report can come first. `options` and `params` must outlive it. */
 ag_err run_new(run **out, const recipe *card, const void *options, nn_params *params, const run_options *build);
 void run_free(run *r);
-/* Bytes that run_plan will allocate beside the parameters: arena and inputs. */
-ag_err run_plan_report(run *r, ag_plan_report *out);
+/* What run_plan would need. Both recompute the marked blocks if the run would else take more than `memory_limit` bytes (0: no bound)
+ * for arena, inputs and states, and are AG_ERR_MEMORY if that does not help; *out is filled in any case. */
+ag_err run_plan_report(run *r, int64_t memory_limit, ag_plan_report *out);
 ag_err run_plan(run *r, int64_t memory_limit);
 /* Rows of counts of all quantizers: a figure of usage each, at most RUN_BOOKS. */
 int run_books(const run *r);
 /* The learning rate of the options. */
 opt_schedule run_schedule(const run *r);
-/* One training step; `step` counts from 0. */
-ag_err run_step(run *r, int64_t step);
+/* Micro-batch `micro` (0 .. micro_batches - 1) of training step `step` (from 0). The last one updates: by the mean of the gradients of
+ * all, which for losses that are means is the gradient of the batch micro_batches times as large; codebook averages take the
+ * counts and sums of all. Statistics of batch normalisation are those of each micro-batch. */
+ag_err run_step(run *r, int64_t step, int micro);
 
 /* ---- for build functions -------------------------------------------------------------------------------------------- */
 
-/* total += weight * tensor; the unweighted value is logged as `name`. NULL (a term the quantizer does not have): nothing. */
+/* A loss of the next phase: its total += weight * tensor; the unweighted value is logged as `name`. NULL (a term the quantizer does
+ * not have): nothing. */
 void run_loss(run *r, const char *name, ag_tensor *tensor, double weight);
 /* total += weight * factor * tensor, factor [] a schedule. */
 void run_loss_by(run *r, const char *name, ag_tensor *tensor, double weight, ag_tensor *factor);
@@ -104,7 +129,13 @@ void run_metric(run *r, const char *name, ag_tensor *tensor);
 void run_quantizer(run *r, const nn_quantized *q);
 /* The codebook at scope name `scope` starts from the rows (nn_quantized.rows) of the first batch. */
 void run_start(run *r, const char *scope, ag_tensor *rows, const nn_quantizer_opt *o);
-/* One Adam update of the parameters whose names begin with one of `prefixes` (NULL: all) by the gradient of the total. */
-void run_adam(run *r, const char *const *prefixes);
+/* Updates parameters by the gradient of the losses since the phase before, as the options say. `o` NULL: all parameters. A parameter
+ * belongs to one phase; frozen ones to none.
+ *
+ *     run_loss(r, "reconstruction", ..., 1), run_loss(r, "adversarial", ..., weight);
+ *     run_phase(r, &(run_phase_opt){"generator", (const char *const[]){"encoder", "quantizer", "decoder", NULL}});
+ *     run_loss(r, "discriminator", ..., 1);
+ *     run_phase(r, &(run_phase_opt){"discriminator", (const char *const[]){"discriminator", NULL}, .start = 10000}); */
+void run_phase(run *r, const run_phase_opt *o);
 
 #endif

@@ -15,15 +15,24 @@ static bool save_due(const trainer *t)
     return due(t->step, t->o->save_every) || (minutes > 0 && terminal_clock() - t->saved_at > 60 * minutes);
 }
 
-static ag_err one_step(trainer *t)
+static ag_err micro_batch(trainer *t, int micro)
 {
     double waited;
     ag_err err = train_next_batch(t, t->train, &waited);
     if (err) return err;
-    if ((err = run_step(t->train, t->step))) return err == AG_ERR_DIVERGED ? train_anomaly(t) : err;
+    if ((err = run_step(t->train, t->step, micro))) return err == AG_ERR_DIVERGED ? train_anomaly(t) : err;
+    if (!isfinite(ag_value(t->train->total))) return train_diverged(t, micro);
+    train_log_run(t, waited);
+    return AG_OK;
+}
+
+static ag_err one_step(trainer *t)
+{
+    ag_err err = AG_OK;
+    for (int micro = 0; !err && micro < t->train->micro_batches; micro++) err = micro_batch(t, micro);
+    if (err) return err;
     t->step++;
-    if (!isfinite(ag_value(t->train->total))) return train_diverged(t);
-    train_log_step(t, waited);
+    train_log_step(t);
     return AG_OK;
 }
 
@@ -42,6 +51,7 @@ static ag_err look(trainer *t)
 
 static void print_profile(trainer *t)
 {
+    ag_machine machine;
     terminal_end_live();
     ag_graph_profile_print(t->train->graph, 2, ag_machine_measure(&machine) ? NULL : &machine, stderr);
     ag_graph_profile(t->train->graph, false);
@@ -51,7 +61,6 @@ static void print_profile(trainer *t)
 static ag_err after_step(trainer *t)
 {
     ag_err err = AG_OK;
-    ag_machine machine;
     const bool last = t->step == t->o->steps;
     if (due(t->step, t->o->log_every) || last) err = train_log_write(t);
     train_log_live(t);

@@ -9,30 +9,44 @@
 
 /* ---- sums ---------------------------------------------------------------------------------------------------------------- */
 
-/* Figures of every book of a quantizer; *book counts the books of all. */
-static void add_quantizer(trainer *t, int q, int *book)
+static void add_counts(trainer *t, int q)
 {
     const nn_quantized *z = &t->train->quantizers[q];
     const real *counts = z->counts ? ag_data(z->counts) : NULL;
-    for (int i = 0; counts && i < z->books && *book < RUN_BOOKS; i++, ++*book, counts += z->K) {
-        for (int64_t k = 0; k < z->K; k++) t->counts[k] = (double)counts[k];
-        t->window.used[*book] += (double)metric_used(z->K, t->counts);
-        t->window.perplexity[*book] += metric_perplexity(z->K, t->counts);
-    }
-    for (int i = 0; i < z->n_counters; i++) t->window.counters[q][i] += ag_value(z->counters[i].value);
+    for (int64_t k = 0; counts && k < z->books * z->K; k++) t->counts[q][k] += (double)counts[k];
 }
 
-void train_log_step(trainer *t, double waited)
+void train_log_run(trainer *t, double waited)
 {
     train_window *w = &t->window;
     const run *r = t->train;
-    w->steps++;
+    w->runs++;
     w->waited += waited;
     w->loss += ag_value(r->total);
     w->mse += ag_value(r->mse) / (r->recipe->scale * r->recipe->scale);
     for (int i = 0; i < r->n_losses; i++) w->losses[i] += ag_value(r->losses[i].tensor);
     for (int i = 0; i < r->n_metrics; i++) w->metrics[i] += ag_value(r->metrics[i].tensor);
-    for (int q = 0, book = 0; q < r->n_quantizers; q++) add_quantizer(t, q, &book);
+    for (int q = 0; q < r->n_quantizers; q++) add_counts(t, q);
+}
+
+/* Figures of every book of a quantizer; *book counts the books of all. */
+static void add_quantizer(trainer *t, int q, int *book)
+{
+    const nn_quantized *z = &t->train->quantizers[q];
+    double *counts = t->counts[q];
+    for (int i = 0; i < z->books && *book < RUN_BOOKS; i++, ++*book) {
+        t->window.used[*book] += (double)metric_used(z->K, counts + i * z->K);
+        t->window.perplexity[*book] += metric_perplexity(z->K, counts + i * z->K);
+    }
+    memset(counts, 0, (size_t)(z->books * z->K) * sizeof *counts);
+    for (int i = 0; i < z->n_counters; i++) t->window.counters[q][i] += ag_value(z->counters[i].value);
+}
+
+void train_log_step(trainer *t)
+{
+    t->window.steps++;
+    int book = 0;
+    for (int q = 0; q < t->train->n_quantizers; q++) add_quantizer(t, q, &book);
 }
 
 /* ---- a line ---------------------------------------------------------------------------------------------------------------- */
@@ -60,7 +74,7 @@ static void window_figures(const trainer *t, train_figures *f)
 {
     const train_window *w = &t->window;
     const run *r = t->train;
-    const double n = (double)w->steps, seconds = terminal_clock() - w->began;
+    const double steps = (double)w->steps, n = (double)w->runs, seconds = terminal_clock() - w->began;
     const opt_schedule schedule = run_schedule(r);
     char name[32];
     add(f, "epoch", data_loader_epoch(t->loader));
@@ -74,14 +88,14 @@ static void window_figures(const trainer *t, train_figures *f)
     add(f, "psnr", psnr(w->mse / n));
     const int books = run_books(r);
     for (int i = 0; i < books; i++) {
-        add(f, numbered(name, sizeof name, "codes_used", i, books), w->used[i] / n);
-        add(f, numbered(name, sizeof name, "perplexity", i, books), w->perplexity[i] / n);
+        add(f, numbered(name, sizeof name, "codes_used", i, books), w->used[i] / steps);
+        add(f, numbered(name, sizeof name, "perplexity", i, books), w->perplexity[i] / steps);
     }
     for (int q = 0; q < r->n_quantizers; q++)
         for (int i = 0; i < r->quantizers[q].n_counters; i++) {
             const nn_quantized_counter *c = &r->quantizers[q].counters[i];
             add(f, numbered(name, sizeof name, c->name, q, r->n_quantizers),
-                c->sum ? w->counters[q][i] : w->counters[q][i] / n);
+                c->sum ? w->counters[q][i] : w->counters[q][i] / steps);
         }
 }
 
@@ -89,7 +103,7 @@ static void window_figures(const trainer *t, train_figures *f)
 static double eta(const trainer *t, double images_per_s)
 {
     const double rate = t->rate > 0 ? t->rate : images_per_s;
-    return rate > 0 ? (double)((t->o->steps - t->step) * t->o->batch) / rate : 0;
+    return rate > 0 ? (double)((t->o->steps - t->step) * t->o->batch * t->o->accumulate) / rate : 0;
 }
 
 /* How a figure is called where space is short; NULL: not shown there. */

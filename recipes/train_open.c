@@ -1,5 +1,4 @@
 /* From a configuration to a run that is ready for its first step. */
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +55,6 @@ static ag_err build_graphs(trainer *t)
                          .image = t->image,
                          .variance = t->variance,
                          .seed = (uint64_t)t->o->seed};
-    int64_t K = 1;
     if (!(t->params = nn_params_new((uint64_t)t->o->seed))) return ag_fail(AG_ERR_MEMORY, "no memory for parameters");
     ag_err err = run_new(&t->train, t->config->recipe, t->config->options, t->params, &build);
     if (err) return err;
@@ -64,40 +62,10 @@ static ag_err build_graphs(trainer *t)
     build.batch = images_batch(&t->image);
     if ((err = run_new(&t->eval, t->config->recipe, t->config->options, t->params, &build))) return err;
     for (int q = 0; q < t->train->n_quantizers; q++)
-        if (t->train->quantizers[q].K > K) K = t->train->quantizers[q].K;
-    if (!(t->counts = calloc((size_t)K, sizeof *t->counts))) return ag_fail(AG_ERR_MEMORY, "no memory for counts");
+        if (!(t->counts[q] = calloc((size_t)(t->train->quantizers[q].books * t->train->quantizers[q].K + 1),
+                                    sizeof *t->counts[q])))
+            return ag_fail(AG_ERR_MEMORY, "no memory for counts");
     return AG_OK;
-}
-
-static double mib(int64_t bytes) { return (double)bytes / (1 << 20); }
-
-/* Says what the run will take before it takes it. The evaluation graph shares the parameters. */
-static ag_err plan_graphs(trainer *t)
-{
-    ag_plan_report a, b;
-    ag_err err = run_plan_report(t->train, &a);
-    if (!err) err = run_plan_report(t->eval, &b);
-    if (err) return err;
-    const int64_t eval = b.arena_bytes + b.input_bytes + evaluate_bytes(t->eval);
-    const int64_t loader = 3 * t->o->batch * (int64_t)images_bytes(&t->image);
-    const int64_t total = a.arena_bytes + a.state_bytes + a.input_bytes + eval + loader;
-    t->memory_planned = total;
-    terminal_line("parameters %lld (+ %lld in buffers); %.2f GFLOP a step",
-                  (long long)nn_params_numel(t->params, NN_PARAMETER), (long long)nn_params_numel(t->params, NN_BUFFER),
-                  ag_graph_flops(t->train->graph) * 1e-9);
-    terminal_line(
-        "memory planned %.1f MiB: arena %.1f (%.1f unshared), weights and moments %.1f, inputs %.1f, evaluation %.1f, "
-        "batches read ahead %.1f",
-        mib(total), mib(a.arena_bytes), mib(a.unshared_bytes), mib(a.state_bytes), mib(a.input_bytes), mib(eval),
-        mib(loader));
-    if (t->config->memory_limit && total > t->config->memory_limit)
-        return ag_fail(
-            AG_ERR_MEMORY, "--memory: the run needs %.1f MiB, allowed are %.1f; about batch=%lld would fit", mib(total),
-            mib(t->config->memory_limit),
-            (long long)((double)t->o->batch * fmax(0, (double)(t->config->memory_limit - eval - a.state_bytes)) /
-                        (double)(a.arena_bytes + a.input_bytes + loader)));
-    if ((err = run_plan(t->train, 0))) return err;
-    return run_plan(t->eval, 0);
 }
 
 static ag_err print_graph(const trainer *t)
@@ -127,10 +95,26 @@ static ag_err open_loader(trainer *t, int64_t position)
                                                    .real = t->image.real});
 }
 
-/* Codebooks that start from the first batch: latents of the untrained encoder, then nn_quantizer_start. */
+/* The latents of the images of the first step, one micro-batch after another, into rows[i] for start i. */
+static ag_err first_latents(trainer *t, run *r, real **rows)
+{
+    for (int64_t micro = 0; micro < t->o->accumulate; micro++) {
+        ag_err err = train_next_batch(t, r, NULL);
+        if (!err) err = ag_graph_run_pure(r->graph, (uint64_t)micro);
+        if (err) return err;
+        for (int i = 0; i < r->n_starts; i++) {
+            const ag_tensor *z = r->starts[i].rows;
+            memcpy(rows[i] + micro * ag_numel(z), ag_data(z), ag_bytes(z));
+        }
+    }
+    return AG_OK;
+}
+
+/* Codebooks that start from the first step: latents of the untrained encoder, then nn_quantizer_start. */
 static ag_err start_codebooks(trainer *t)
 {
     run *r = NULL;
+    real *rows[RUN_STARTS] = {0};
     const run_options build = {.mode = RUN_START,
                                .batch = t->o->batch,
                                .image = t->image,
@@ -139,15 +123,19 @@ static ag_err start_codebooks(trainer *t)
     if (!t->train->n_starts) return AG_OK;
     ag_err err = run_new(&r, t->config->recipe, t->config->options, t->params, &build);
     if (err || (err = run_plan(r, 0)) || (err = open_loader(t, 0))) goto out;
-    if ((err = train_next_batch(t, r, NULL))) goto out;
-    if ((err = ag_graph_run_pure(r->graph, 0))) goto out;
+    for (int i = 0; i < r->n_starts; i++)
+        if (!(rows[i] = malloc((size_t)t->o->accumulate * ag_bytes(r->starts[i].rows)))) {
+            err = ag_fail(AG_ERR_MEMORY, "no memory for the latents that codebooks start from");
+            goto out;
+        }
+    err = first_latents(t, r, rows);
     for (int i = 0; !err && i < r->n_starts; i++) {
         const run_start_entry *s = &r->starts[i];
-        const int64_t D = ag_dim(s->rows, -1);
-        err = nn_quantizer_start(t->params, s->scope, &s->options, ag_numel(s->rows) / D, ag_data(s->rows),
-                                 (uint64_t)t->o->seed);
+        const int64_t n = t->o->accumulate * ag_numel(s->rows) / ag_dim(s->rows, -1);
+        err = nn_quantizer_start(t->params, s->scope, &s->options, n, rows[i], (uint64_t)t->o->seed);
     }
 out:
+    for (int i = 0; i < RUN_STARTS; i++) free(rows[i]);
     data_loader_close(t->loader);
     t->loader = NULL;
     run_free(r);
@@ -186,8 +174,9 @@ ag_err train_open(trainer *t)
     say_machine(t);
     memory_reset_peak();
     t->memory_before = memory_resident();
-    if ((err = build_graphs(t)) || (err = plan_graphs(t)) || (err = print_graph(t))) return err;
+    if ((err = build_graphs(t)) || (err = train_plan(t))) return err;
     if ((err = t->config->resume ? train_load_weights(t) : start_codebooks(t))) return err;
+    if ((err = train_allocate(t)) || (err = print_graph(t))) return err;
     if ((err = open_loader(t, position))) return err;
     ag_graph_anomaly(t->train->graph, t->config->anomaly);
     ag_graph_profile(t->train->graph, t->config->profile > 0);
@@ -195,14 +184,6 @@ ag_err train_open(trainer *t)
     t->began = t->window.began = t->saved_at = terminal_clock();
     if ((err = train_record_open(t))) return err;
     return t->config->resume ? AG_OK : train_save(t); /* from here on there is always something to resume */
-}
-
-void train_say_memory(const trainer *t)
-{
-    const int64_t peak = memory_peak();
-    if (!peak || !t->memory_before) return;
-    terminal_line("memory measured %.1f MiB at its peak, above the %.1f of program and libraries; planned %.1f",
-                  mib(peak - t->memory_before), mib(t->memory_before), mib(t->memory_planned));
 }
 
 void train_close(trainer *t)
@@ -216,5 +197,5 @@ void train_close(trainer *t)
     data_set_close(t->eval_set);
     evaluation_free(&t->last);
     free(t->eval_indices);
-    free(t->counts);
+    for (int q = 0; q < RUN_QUANTIZERS; q++) free(t->counts[q]);
 }

@@ -112,18 +112,18 @@ static const char *engine_message(void)
 }
 
 /* Names a tensor: by the engine, if one is not finite when the step is run again, else a weight. */
-ag_err train_diverged(trainer *t)
+ag_err train_diverged(trainer *t, int micro)
 {
     const char *weight = bad_weight(t);
     char where[768];
     snprintf(where, sizeof where, "%s", weight ? weight : "the loss");
     ag_graph_anomaly(t->train->graph, true);
-    if (ag_graph_run_pure(t->train->graph, (uint64_t)(t->step - 1)))
+    if (ag_graph_run_pure(t->train->graph, (uint64_t)(t->step * t->train->micro_batches + micro)))
         snprintf(where, sizeof where, "%s", engine_message());
     return ag_fail(AG_ERR_DIVERGED,
                    "step %lld: the loss is not finite (%s); the checkpoint of step %lld is kept: lower lr, or resume "
                    "with --anomaly",
-                   (long long)t->step, where, (long long)t->saved_step);
+                   (long long)t->step + 1, where, (long long)t->saved_step);
 }
 
 ag_err train_anomaly(const trainer *t)

@@ -1,5 +1,5 @@
 /* What the parts of the training loop share (train.c: the loop; train_open.c: data, graphs, first state; train_log.c: figures;
- * train_save.c: checkpoints, evaluations, samples). */
+ * train_memory.c: the plan; train_save.c: checkpoints, evaluations, samples). */
 #ifndef RECIPES_TRAINER_H
 #define RECIPES_TRAINER_H
 
@@ -13,7 +13,7 @@ enum { SAMPLE_IMAGES = 16, TRAIN_FIGURES = 96 };
 
 /* Sums over the steps since the last line of metrics. */
 typedef struct train_window {
-    int64_t steps;
+    int64_t steps, runs; /* a step is micro_batches runs */
     double loss, mse;
     double losses[RUN_LOSSES], metrics[RUN_LOSSES];
     double used[RUN_BOOKS], perplexity[RUN_BOOKS], counters[RUN_QUANTIZERS][NN_MOST_COUNTERS];
@@ -48,11 +48,12 @@ typedef struct trainer {
     double best;                                            /* nmse of best.h5; infinite before the first evaluation */
     int64_t best_step, saved_step, eval_step, samples_step; /* -1: never */
     evaluation last;                                        /* the latest; images 0: none yet */
+    int64_t train_limit;                   /* bytes, of the train graph's plan; 0: nothing is recomputed */
     int64_t memory_before, memory_planned; /* bytes: resident before the graphs; what they were to add */
     double rate;                           /* images a second, smoothed */
     double began, saved_at;                /* clock */
     train_window window;
-    double *counts; /* [largest K] */
+    double *counts[RUN_QUANTIZERS]; /* [books,K] of the step so far */
     ckpt_run *folder;
     ckpt_log *log;
 } trainer;
@@ -60,12 +61,18 @@ typedef struct trainer {
 /* train_open.c */
 ag_err train_open(trainer *t);
 void train_close(trainer *t);
-void train_say_memory(const trainer *t);                     /* planned and measured */
 ag_err train_next_batch(trainer *t, run *r, double *waited); /* from the loader into r->pixels */
 
+/* train_memory.c */
+ag_err
+train_plan(trainer *t); /* says what the run will take; AG_ERR_MEMORY with what would fit if it is over --memory */
+ag_err train_allocate(trainer *t);       /* takes it */
+void train_say_memory(const trainer *t); /* planned and measured */
+
 /* train_log.c */
-void train_log_step(trainer *t, double waited); /* adds the step that has just run */
-ag_err train_log_write(trainer *t);             /* a line of metrics; empties the window */
+void train_log_run(trainer *t, double waited); /* adds the micro-batch that has just run */
+void train_log_step(trainer *t);               /* the step that has just ended */
+ag_err train_log_write(trainer *t);            /* a line of metrics; empties the window */
 void train_log_live(trainer *t);
 ag_err train_log_evaluation(trainer *t, const evaluation *e);
 
@@ -83,8 +90,8 @@ ag_err train_load_weights(trainer *t);
 ag_err train_evaluate(trainer *t);
 ag_err train_samples(trainer *t);
 ag_err train_report(trainer *t);
-ag_err train_anomaly(const trainer *t); /* the same for what --anomaly has found */
-ag_err train_diverged(trainer *t);      /* AG_ERR_DIVERGED with the name of a tensor that is not finite */
+ag_err train_anomaly(const trainer *t);       /* the same for what --anomaly has found */
+ag_err train_diverged(trainer *t, int micro); /* AG_ERR_DIVERGED with the name of a tensor that is not finite */
 /* "tessera train vqvae --data D -o RUN --resume" with quoting for a shell. */
 void train_resume_command(const trainer *t, char *out, size_t size);
 

@@ -15,10 +15,7 @@ struct vqvae {
 
 /* clang-format off */
 static const struct vqvae defaults = {
-    .q = {.train = {.batch = 128, .steps = 250000, .lr = 2e-4,                    /* 4.1 */
-                    .beta1 = 0.9, .beta2 = 0.999, .adam_eps = 1e-8,               /* Kingma, Ba 2015 */
-                    .log_every = 100, .eval_every = 1000, .eval_images = 2048,    /* ours, to the end of the block */
-                    .save_every = 1000, .save_minutes = 10, .samples_every = 1000},
+    .q = {.train = {TRAIN_DEFAULTS, .batch = 128, .steps = 250000, .lr = 2e-4},   /* 4.1 */
           QUANTIZER_DEFAULTS, .codes = 512,                                       /* 4.2 */
           .dim = 64},                                                             /* not stated there: Sonnet's */
     .hidden = 256, .residual = 256, .blocks = 2, .downsampling = 2,               /* 4.1 */
@@ -112,7 +109,7 @@ static void build(run *r, const void *options)
     r->mse = nn_mse(y, x);
     run_loss(r, "reconstruction", r->mse, o->divide_by_variance ? 1 / r->variance : 1);
     r->reconstruction = y;
-    run_adam(r, NULL);
+    run_phase(r, NULL);
 }
 
 static ag_tensor *decode(run *r, const void *options, ag_tensor *codes)

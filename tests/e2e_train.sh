@@ -78,6 +78,40 @@ expect 0 "$tessera" train vqvae -o killed --resume --steps $((step + 8))
 expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o straight2 --steps $((step + 8)) --set save_every=10 "$@"
 cmp straight2/checkpoint.h5 killed/checkpoint.h5 || fail "resumed after kill -9: other bytes"
 
+# micro-batches: counted as the batch they make up, and resumed bit for bit
+"$tessera" train vqvae --preset tiny --data data.h5 -o parts --steps 1000000 "$@" --set batch=4 --set accumulate=4 2>err.txt & pid=$!
+while ! grep -q '"step":10,' parts/metrics.jsonl 2>/dev/null; do sleep 0.02; done
+kill -INT $pid
+wait $pid 2>/dev/null || true
+step=$(sed -n 's/^stopped at step \([0-9]*\), saved.*/\1/p' err.txt)
+expect 0 "$tessera" train vqvae -o parts --resume --steps $((step + 7))
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o parts2 --steps $((step + 7)) "$@" --set batch=4 --set accumulate=4
+cmp parts2/checkpoint.h5 parts/checkpoint.h5 || fail "resumed with micro-batches: other bytes"
+a=$(sed -n 's/.*"step":10,.*"epoch":\([0-9.]*\),.*/\1/p' parts/metrics.jsonl)
+b=$(sed -n 's/.*"step":10,.*"epoch":\([0-9.]*\),.*/\1/p' whole/metrics.jsonl)
+[ "$a" = "$b" ] || fail "4 micro-batches of 4: epoch $a at step 10, $b with batches of 16"
+
+# a bound of memory: first blocks are computed twice, with the same bits; then it is refused with the largest batch that fits
+planned() { sed -n 's/^memory planned \([0-9.]*\) MiB.*/\1/p' err.txt; }
+bounded() { # STATUS SIZE BATCH ACCUMULATE: two steps
+    rm -rf bound; expect "$1" "$tessera" train vqvae --preset tiny --data data.h5 -o bound --steps 2 --memory "$2" --set hidden=16 \
+        --set batch="$3" --set accumulate="$4"
+}
+bounded 0 1G 64 1; kept=$(planned); cp bound/checkpoint.h5 kept.h5
+bounded 0 "$(awk "BEGIN { print int(($kept - 1) * 1048576) }")" 64 1
+grep -q "marked blocks are computed twice: .* MiB less, .*% more operations" err.txt || fail "recomputation is not told"
+cmp bound/checkpoint.h5 kept.h5 || fail "other bytes with blocks computed twice"
+awk "BEGIN { exit !($(planned) < $kept - 0.9) }" || fail "$(planned) MiB planned under a bound of $kept - 1"
+bounded 1 7M 64 1
+fits=$(sed -n 's/.* batch=\([0-9]*\) would fit.*/\1/p' err.txt)
+parts=$(sed -n 's/.*--set batch=\([0-9]*\) --set accumulate=\([0-9]*\) makes.*/\1 \2/p' err.txt)
+[ -n "$fits" ] && [ -n "$parts" ] || fail "no advice: $(cat err.txt)"
+bounded 0 7M "$fits" 1
+awk "BEGIN { exit !($(planned) <= 7) }" || fail "batch=$fits: $(planned) MiB planned"
+bounded 1 7M $((fits + 1)) 1
+bounded 0 7M $parts
+[ $((${parts% *} * ${parts#* })) = 64 ] || fail "$parts is not 64 images a step"
+
 # evaluation: one object, and the numbers of the text form
 expect 0 "$tessera" eval whole --data data.h5 --json
 [ "$(head -c 1 out.txt)" = "{" ] && [ "$(tail -c 2 out.txt | head -c 1)" = "}" ] || fail "eval --json is not one object"

@@ -143,7 +143,7 @@ static void looking_changes_no_state(void **state)
     assert_memory_equal(before, after, size);
     free(after);
     fill(train);
-    assert_int_equal(run_step(train, 0), AG_OK);
+    assert_int_equal(run_step(train, 0, 0), AG_OK);
     after = snapshot(f.params, &again);
     assert_int_equal(size, again);
     assert_true(memcmp(before, after, size) != 0);
@@ -161,7 +161,7 @@ static double train_on_one_batch(const char *settings, int steps, double *first)
     double last = 0;
     for (int i = 0; i < steps; i++) {
         fill(r);
-        assert_int_equal(run_step(r, i), AG_OK);
+        assert_int_equal(run_step(r, i, 0), AG_OK);
         last = ag_value(r->total);
         if (i == 0) *first = last;
         assert_true(isfinite(last));
@@ -200,7 +200,7 @@ static void the_losses_add_up_to_the_total(void **state)
         fixture f = fixture_new(settings);
         run *r = build(&f, RUN_TRAIN, SIDE);
         fill(r);
-        assert_int_equal(run_step(r, 0), AG_OK);
+        assert_int_equal(run_step(r, 0, 0), AG_OK);
         double sum = 0;
         for (int i = 0; i < r->n_losses; i++) {
             const char *name = r->losses[i].name;
