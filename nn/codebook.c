@@ -3,8 +3,9 @@
  * EMA (van den Oord, Vinyals, Kavukcuoglu 2017, arXiv:1711.00937, A.1): N <- d N + (1-d) n, M <- d M + (1-d) s, with n_k members of
  * code k in the batch and s_k their sum; N~ = (N + eps) / (sum N + K eps) * sum N;  e_k = M_k / N~_k. Debiased: N and M divided by
  * 1 - d^t first. Restart (RQ-VAE, Jukebox): after the accumulation, codes with N_k below the threshold take N_k = 1 and M_k = a row of
- * the batch. */
+ * the batch. With several micro-batches an update, n and s are those of all of them, and rows come from the last. */
 #include "codebook.h"
+#include "nn/update.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,7 @@ static void start_sums(nn_scope s, const nn_quantizer_opt *o)
     const nn_param *e = nn_params_find(s.params, nn_in(s, "embedding").name);
     nn_param *m = nn_params_find(s.params, nn_in(s, "embedding_sum").name);
     const double factor = o->initial_count > 0 ? o->initial_count : 1;
-    for (int64_t i = 0; e && m && i < m->numel; i++)
+    for (int64_t i = 0; e && m && m->data && i < m->numel; i++)
         ((real *)m->data)[i] = (real)(factor * (double)((const real *)e->data)[i]);
 }
 
@@ -105,11 +106,18 @@ static bool restart_is_endless(const nn__codebook *b, const ag_tensor *z)
     return true;
 }
 
+/* The name of a sum of this update: a codebook may be updated several times in a step. */
+static const char *sum_name(const nn__codebook *b, const char *what)
+{
+    return b->updates ? nn_at((nn_scope){.params = b->s.params, .graph = b->s.graph, .name = ""}, what, b->updates).name
+                      : what;
+}
+
 static void update_ema(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts)
 {
     const nn_quantizer_opt *o = b->o;
-    ag_tensor *N = average(b->N, counts, decay(o));
-    ag_tensor *M = average(b->M, ag_scatter_add(z, codes, b->K), decay(o));
+    ag_tensor *N = average(b->N, nn_update_sum(b->s, sum_name(b, "counts"), counts), decay(o));
+    ag_tensor *M = average(b->M, nn_update_sum(b->s, sum_name(b, "members"), ag_scatter_add(z, codes, b->K)), decay(o));
     if (o->restart > 0) {
         b->dead = dead_codes(b, N);
         M = ag_select(column(b->dead), random_rows(z, b->K), M);
@@ -129,7 +137,7 @@ static void update_ema(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tenso
 
 static void update_gradient(nn__codebook *b, ag_tensor *z, ag_tensor *counts)
 {
-    ag_tensor *N = average(b->N, counts, decay(b->o));
+    ag_tensor *N = average(b->N, nn_update_sum(b->s, sum_name(b, "counts"), counts), decay(b->o));
     b->dead = dead_codes(b, N);
     b->N = ag_select(b->dead, ag_constant(b->s.graph, 1, 0, NULL), N);
     b->fresh = random_rows(z, b->K);
@@ -143,11 +151,13 @@ void nn__codebook_update(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_ten
         update_ema(b, z, codes, counts);
     else
         update_gradient(b, z, counts);
+    b->updates++;
 }
 
 void nn__codebook_close(nn__codebook *b)
 {
     if (!b->s.training) return;
+    ag_graph_effect_group(b->s.graph, NN_EACH_UPDATE);
     if (b->N && b->N != b->N0) ag_assign(b->N0, b->N);
     if (b->M && b->M != b->M0) ag_assign(b->M0, b->M);
     if (b->power && b->power != b->power0) ag_assign(b->power0, b->power);
@@ -156,6 +166,7 @@ void nn__codebook_close(nn__codebook *b)
         ag_assign_where(b->embedding, column(b->dead), b->fresh);
         nn_reset_rows(b->s.params, b->embedding, b->dead);
     }
+    ag_graph_effect_group(b->s.graph, NN_EACH_RUN);
 }
 
 /* ---- data-dependent start ----------------------------------------------------------------------------------------- */

@@ -37,6 +37,7 @@ typedef struct nn__codebook {
     ag_tensor *now;              /* [K,D] rows as they are at this point of the step */
     ag_tensor *N0, *M0, *power0; /* averages: states, NULL if the rule has none */
     ag_tensor *N, *M, *power;    /* the same at this point of the step */
+    int updates;                 /* of this step so far */
     ag_tensor *dead;             /* [K] mask of the last update */
     ag_tensor *fresh;            /* [K,D] rows for them */
     ag_tensor *restarts;         /* [] in this step so far; NULL if never */
