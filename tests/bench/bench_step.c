@@ -1,17 +1,22 @@
-/* The training step of the CIFAR-10 VQ-VAE on made-up pictures: images/s, GFLOP/s and peak memory.
+/* Training steps on made-up data: samples/s, GFLOP/s and peak memory.
  *
- *     bench_step [BATCH [STEPS]]        prints the median step after three that do not count
+ *     bench_step [WORK [BATCH [STEPS]]]        prints the median step after three that do not count
  *
- * tests/bench/compare_torch.sh runs it in turn with the same step in PyTorch. */
+ * Works: vqvae (CIFAR-10), encode (its codes only), vqgan64 (the VQGAN network at 64 px), gpt-WIDTH-LENGTH (eight blocks). A number
+ * instead of a work is the batch of vqvae. tests/bench/compare_torch.sh runs it in turn with the same works in PyTorch. */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "autograd/cpu.h"
+#include "nn/networks.h"
 #include "nn/quantizer.h"
 #include "optim/optim.h"
+
+enum { MOST_PARAMETERS = 512 };
 
 static double now(void)
 {
@@ -26,41 +31,119 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* ---- works -------------------------------------------------------------------------------------------------------- */
+
+typedef struct work work;
+
 typedef struct step {
     nn_params *params;
     ag_graph *g;
-    ag_tensor *pixels, *rate, *number, *latents;
+    nn_scope root;
+    int64_t batch;
+    ag_tensor *data, *rate, *number;
+    int codes; /* data is i32 of 0..codes-1; 0: pixels */
 } step;
 
-static const nn_quantizer_opt codebook = {.K = 512, .D = 64, .beta = 0.25, .initial_count = 1, .start = NN_START_DATA};
+struct work {
+    const char *name;
+    int64_t batch; /* usual */
+    ag_tensor *(*loss)(step *s, const work *w);
+    int64_t width, length;
+    bool forward; /* no training: the tensor that `loss` gives is kept */
+};
 
-static step build(int64_t batch)
+static ag_tensor *images(step *s, int64_t size)
 {
-    const nn_vqvae_opt net = {
-        .hidden = 128, .residual = 32, .blocks = 2, .downsampling = 2, .D = 64, .channels = 3, .skip_relu = true};
-    step s = {.params = nn_params_new(1), .g = ag_graph_new(1)};
-    const nn_scope root = nn_root(s.params, s.g, true);
-    ag_tensor *params[64], *grads[64];
-    s.pixels = ag_input(s.g, "pixels", AG_U8, 4, (int64_t[]){batch, 32, 32, 3});
+    s->data = ag_input(s->g, "pixels", AG_U8, 4, (int64_t[]){s->batch, size, size, 3});
+    return s->data;
+}
+
+static const nn_vqvae_opt cifar10 = {
+    .hidden = 128, .residual = 32, .blocks = 2, .downsampling = 2, .D = 64, .channels = 3, .skip_relu = true};
+static const nn_quantizer_opt ema = {.K = 512, .D = 64, .beta = 0.25, .initial_count = 1};
+
+static ag_tensor *vqvae(step *s, const work *w)
+{
+    (void)w;
+    ag_tensor *x = ag_from_u8(images(s, 32), 1 / 255.0, -0.5);
+    ag_tensor *z = nn_vqvae_encoder(nn_in(s->root, "encoder"), x, &cifar10);
+    const nn_quantized q = nn_quantize(nn_in(s->root, "quantizer"), z, &ema, NULL);
+    ag_tensor *y = nn_vqvae_decoder(nn_in(s->root, "decoder"), q.latents, &cifar10);
+    return ag_add(ag_scale(nn_mse(y, x), 1 / 0.0632704), nn_quantized_loss(&q));
+}
+
+static ag_tensor *encode(step *s, const work *w)
+{
+    (void)w;
+    ag_tensor *x = ag_from_u8(images(s, 32), 1 / 255.0, -0.5);
+    ag_tensor *z = nn_vqvae_encoder(nn_in(s->root, "encoder"), x, &cifar10);
+    return nn_quantize(nn_in(s->root, "quantizer"), z, &ema, NULL).codes;
+}
+
+static ag_tensor *vqgan64(step *s, const work *w)
+{
+    (void)w;
+    const nn_vqgan_opt net = {.ch = 64,
+                              .levels = 3,
+                              .ch_mult = {1, 2, 2},
+                              .blocks = 2,
+                              .encoder_attention = {[2] = true},
+                              .decoder_attention = {[2] = true},
+                              .z_channels = 64,
+                              .channels = 3};
+    const nn_quantizer_opt gradient = {.K = 512, .D = 64, .beta = 0.25, .rule = NN_CODEBOOK_GRADIENT};
+    ag_tensor *x = ag_from_u8(images(s, 64), 1 / 127.5, -1);
+    ag_tensor *z = nn_vqgan_encoder(nn_in(s->root, "encoder"), x, &net);
+    const nn_quantized q = nn_quantize(nn_in(s->root, "quantizer"), z, &gradient, NULL);
+    ag_tensor *y = nn_vqgan_decoder(nn_in(s->root, "decoder"), q.latents, &net);
+    return ag_add(ag_mean(ag_abs(ag_sub(y, x))), nn_quantized_loss(&q));
+}
+
+static ag_tensor *gpt(step *s, const work *w)
+{
+    const nn_gpt_opt net = {
+        .codes = 1024, .slots = w->length, .width = w->width, .stack = {.blocks = 8, .heads = w->width / 64}};
+    s->codes = 1024;
+    s->data = ag_input(s->g, "codes", AG_I32, 2, (int64_t[]){s->batch, w->length + 1});
+    ag_tensor *logits = nn_gpt(s->root, ag_slice_axis(s->data, 1, 0, w->length), &net);
+    return ag_cross_entropy(logits, ag_slice_axis(s->data, 1, 1, w->length), NULL, 0);
+}
+
+static const work works[] = {
+    {"vqvae", 256, vqvae, 0, 0, false},        {"encode", 256, encode, 0, 0, true},
+    {"vqgan64", 8, vqgan64, 0, 0, false},      {"gpt-256-64", 16, gpt, 256, 64, false},
+    {"gpt-256-256", 16, gpt, 256, 256, false}, {"gpt-512-64", 16, gpt, 512, 64, false},
+    {"gpt-512-256", 16, gpt, 512, 256, false},
+};
+
+/* ---- steps -------------------------------------------------------------------------------------------------------- */
+
+static step build(const work *w, int64_t batch)
+{
+    step s = {.params = nn_params_new(1), .g = ag_graph_new(1), .batch = batch};
+    ag_tensor *params[MOST_PARAMETERS], *grads[MOST_PARAMETERS];
+    s.root = nn_root(s.params, s.g, !w->forward);
     s.rate = ag_input(s.g, "rate", AG_REAL, 0, NULL);
     s.number = ag_input(s.g, "step", AG_REAL, 0, NULL);
-    ag_tensor *x = ag_from_u8(s.pixels, 1 / 255.0, -0.5);
-    s.latents = ag_keep(nn_vqvae_encoder(nn_in(root, "encoder"), x, &net));
-    const nn_quantized q = nn_quantize(nn_in(root, "quantizer"), s.latents, &codebook, NULL);
-    ag_tensor *y = nn_vqvae_decoder(nn_in(root, "decoder"), q.latents, &net);
-    ag_tensor *loss = ag_add(ag_scale(nn_mse(y, x), 1 / 0.0632704), nn_quantized_loss(&q));
-    const int n = nn_trainable(s.params, s.g, NULL, params, 64);
+    ag_tensor *loss = ag_keep(w->loss(&s, w));
+    if (w->forward) return s;
+    const int n = nn_trainable(s.params, s.g, NULL, params, MOST_PARAMETERS);
     ag_gradient(loss, n, params, grads);
-    opt_adam(root, n, params, grads, s.rate, s.number, NULL);
+    opt_adam(s.root, n, params, grads, s.rate, s.number, NULL);
     return s;
 }
 
-/* Smooth pictures that differ. */
-static void fill(const step *s, int64_t batch)
+/* Smooth pictures, or codes, that differ. */
+static void fill(const step *s)
 {
-    uint8_t *p = ag_data(s->pixels);
-    for (int64_t i = 0; i < batch * 3072; i++) p[i] = (uint8_t)(i / 3072 * 37 + i % 3072 / 96 * 3 + i * 7 % 50);
-    *(real *)ag_data(s->rate) = (real)1e-3;
+    const int64_t n = ag_numel(s->data), one = n / s->batch;
+    for (int64_t i = 0; i < n; i++) {
+        if (s->codes)
+            ((int32_t *)ag_data(s->data))[i] = (int32_t)((uint32_t)i * 2654435761u % (uint32_t)s->codes);
+        else
+            ((uint8_t *)ag_data(s->data))[i] = (uint8_t)(i / one * 37 + i % one / 96 * 3 + i * 7 % 50);
+    }
+    *(real *)ag_data(s->rate) = (real)1e-4;
 }
 
 static double run(const step *s, int n)
@@ -71,31 +154,42 @@ static double run(const step *s, int n)
     return now() - start;
 }
 
-int main(int argc, char **argv)
+static int measure(const work *w, int64_t batch, int steps)
 {
-    const int64_t batch = argc > 1 ? atoll(argv[1]) : 256;
-    const int steps = argc > 2 ? atoi(argv[2]) : 9;
-    if (batch < 1 || steps < 1) return 2;
-    step s = build(batch);
+    step s = build(w, batch);
     double *seconds = malloc((size_t)steps * sizeof *seconds);
     struct rusage usage;
-    if (!seconds || ag_graph_plan(s.g, NULL)) {
+    const bool ready = seconds && !ag_graph_plan(s.g, NULL);
+    if (ready) {
+        fill(&s);
+        for (int i = 1; i <= 3; i++) run(&s, i);
+        for (int i = 0; i < steps; i++) seconds[i] = run(&s, i + 4);
+        qsort(seconds, (size_t)steps, sizeof *seconds, by_value);
+        getrusage(RUSAGE_SELF, &usage);
+        const double median = seconds[steps / 2];
+        printf("tessera %s %s batch %lld, %d threads: %.1f samples/s (%.1f ms/step, %.0f GFLOP/s), peak RSS %ld MiB\n",
+               ag_cpu_kernels(), w->name, (long long)batch, omp_get_max_threads(), (double)batch / median, 1e3 * median,
+               ag_graph_flops(s.g) / median / 1e9, usage.ru_maxrss / 1024);
+    } else
         fprintf(stderr, "%s\n", ag_error_message());
-        return 1;
-    }
-    fill(&s, batch);
-    ag_graph_run_pure(s.g, 0);
-    nn_quantizer_start(s.params, "quantizer", &codebook, ag_numel(s.latents) / 64, ag_data(s.latents), 1);
-    for (int i = 1; i <= 3; i++) run(&s, i);
-    for (int i = 0; i < steps; i++) seconds[i] = run(&s, i + 4);
-    qsort(seconds, (size_t)steps, sizeof *seconds, by_value);
-    getrusage(RUSAGE_SELF, &usage);
-    const double median = seconds[steps / 2];
-    printf("tessera %s batch %lld, %d threads: %.0f images/s (%.1f ms/step, %.0f GFLOP/s), peak RSS %ld MiB\n",
-           ag_cpu_kernels(), (long long)batch, omp_get_max_threads(), (double)batch / median, 1e3 * median,
-           ag_graph_flops(s.g) / median / 1e9, usage.ru_maxrss / 1024);
     free(seconds);
     ag_graph_free(s.g);
     nn_params_free(s.params);
-    return 0;
+    return ready ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    const bool named = argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9');
+    const char *name = named ? argv[1] : "vqvae";
+    const work *w = NULL;
+    for (size_t i = 0; i < sizeof works / sizeof *works; i++)
+        if (!strcmp(works[i].name, name)) w = &works[i];
+    const int64_t batch = argc > 1 + named ? atoll(argv[1 + named]) : w ? w->batch : 0;
+    const int steps = argc > 2 + named ? atoi(argv[2 + named]) : 9;
+    if (w && batch >= 1 && steps >= 1) return measure(w, batch, steps);
+    fprintf(stderr, "bench_step [WORK [BATCH [STEPS]]]; works:");
+    for (size_t i = 0; i < sizeof works / sizeof *works; i++) fprintf(stderr, " %s", works[i].name);
+    fprintf(stderr, "\n");
+    return 2;
 }

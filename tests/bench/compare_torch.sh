@@ -1,37 +1,62 @@
 #!/bin/sh
-# Training steps here and in PyTorch, in turn on the same cores, and the ratio of the medians.
+# Training steps here and in PyTorch, in turn on the same cores: medians, their ratio, peak memory.
 #
-#   sh tests/bench/compare_torch.sh BUILD-FOLDER [PYTHON [ROUNDS]]     PYTHON must have torch
+#   sh tests/bench/compare_torch.sh BUILD-FOLDER [PYTHON [ROUNDS [WORK:BATCH...]]]
+#
+# PYTHON must have torch. PyTorch runs eager and compiled, in both layouts for images; the table takes its best. A setting that fails
+# (torch.compile needs a C++ compiler) is left out and said so. FLAGS=bf16 in the environment goes to PyTorch as it is.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1 python=${2:-python3} rounds=${3:-3}
-results=$(mktemp)
-trap 'rm -f "$results"' EXIT
+if [ $# -gt 3 ]; then shift 3; else
+    set -- vqvae:256 vqvae:32 vqvae:8 encode:256 vqgan64:8 gpt-256-64:16 gpt-256-256:16 gpt-512-64:16 gpt-512-256:16
+fi
+results=$(mktemp) failed=$(mktemp)
+trap 'rm -f "$results" "$failed"' EXIT
 
-# note WHO BATCH LINE: keeps images/s and MiB of a printed line.
+# note WORK WHO COMMAND...: keeps samples/s and MiB of the line it prints.
 note() {
-    echo "$3" >&2
-    echo "$3" | sed -n "s/.*: \([0-9]*\) images.*RSS \([0-9]*\) MiB/$1 $2 \1 \2/p" >>"$results"
+    work=$1 who=$2
+    shift 2
+    if grep -qx "$work $who" "$failed"; then return; fi
+    if line=$("$@" 2>/dev/null); then
+        echo "$line" >&2
+        echo "$line" | sed -n "s|.*: \([0-9.]*\) samples/s.*RSS \([0-9]*\) MiB|$work $who \1 \2|p" >>"$results"
+    else
+        echo "$work: $who does not run, left out" >&2
+        echo "$work $who" >>"$failed"
+    fi
 }
-for batch in 256 32 8; do
-    round=0
-    while [ $round -lt "$rounds" ]; do
-        note tessera $batch "$("$build/tests/bench_step" $batch)"
-        for layout in nchw nhwc; do note "torch-$layout" $batch "$("$python" "$here/torch_vqvae.py" $batch $layout)"; done
-        round=$((round + 1))
+round=0
+while [ $round -lt "$rounds" ]; do
+    for job in "$@"; do
+        work=${job%:*} batch=${job#*:}
+        case $work in gpt*) layouts=nchw ;; *) layouts="nchw nhwc" ;; esac
+        note "$job" tessera "$build/tests/bench_step" "$work" "$batch"
+        for layout in $layouts; do
+            for compile in "" compile; do
+                note "$job" "torch${compile:+-compiled}-$layout" "$python" "$here/torch_step.py" "$work" "$batch" $layout $compile ${FLAGS:-}
+            done
+        done
     done
+    round=$((round + 1))
 done
-sort -k1,1 -k2,2n -k3,3n "$results" | awk '
-    { key = $1 " " $2; n[key]++; speed[key, n[key]] = $3; if ($4 > peak[key]) peak[key] = $4 }
+sort -k1,1 -k2,2 -k3,3n "$results" | awk -v order="$*" '
+    { key = $1 " " $2; n[key]++; speed[key, n[key]] = $3; if ($4 > peak[key]) peak[key] = $4; if ($2 != "tessera") rivals[$1, $2] = 1 }
     function median(key) { return speed[key, int((n[key] + 1) / 2)] }
     END {
-        print "| batch | tessera images/s | PyTorch images/s (best layout) | ratio | peak memory, MiB | PyTorch | share |"
-        print "|---|---|---|---|---|---|---|"
-        split("256 32 8", batches)
-        for (i = 1; i <= 3; i++) {
-            b = batches[i]
-            best = median("torch-nchw " b) > median("torch-nhwc " b) ? "torch-nchw " b : "torch-nhwc " b
-            t = "tessera " b
-            printf "| %d | %d | %d | %.2f | %d | %d | %.2f |\n", b, median(t), median(best), median(t) / median(best), peak[t], peak[best], peak[t] / peak[best]
+        print "| work | batch | tessera samples/s | PyTorch samples/s (best setting) | ratio | peak memory, MiB | PyTorch | share |"
+        print "|---|---|---|---|---|---|---|---|"
+        count = split(order, jobs)
+        for (i = 1; i <= count; i++) {
+            t = jobs[i] " tessera"; best = ""
+            for (r in rivals) {
+                split(r, part, SUBSEP)
+                key = part[1] " " part[2]
+                if (part[1] == jobs[i] && (best == "" || median(key) > median(best))) best = key
+            }
+            if (best == "" || !n[t]) continue
+            split(jobs[i], name, ":"); split(best, who, " ")
+            printf "| %s | %d | %.1f | %.1f (%s) | %.2f | %d | %d | %.2f |\n", name[1], name[2], median(t), median(best), substr(who[2], 7), median(t) / median(best), peak[t], peak[best], peak[t] / peak[best]
         }
     }'
