@@ -1,7 +1,6 @@
 /* What this machine offers (cpu.h). The kernel table itself is chosen in kernels.c. */
 #include "autograd/cpu.h"
 
-#include <cblas.h>
 #include <limits.h>
 #include <omp.h>
 #include <sched.h>
@@ -10,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-const char *ag_cpu_blas(void) { return openblas_get_corename(); }
 
 /* The text after "KEY :" in /proc/cpuinfo; false if there is none. */
 static bool read_cpuinfo(const char *key, char *out, size_t size)
@@ -126,43 +123,4 @@ void ag_cpu_set_threads(int n)
         n = cores < quota ? cores : quota;
     }
     omp_set_num_threads(n < 1 ? 1 : n);
-}
-
-/* ---- OpenBLAS ------------------------------------------------------------------------------------------------------------ */
-
-#if defined(__x86_64__)
-static bool among(const char *name, const char *const *names)
-{
-    for (; *names; names++)
-        if (!strcmp(name, *names)) return true;
-    return false;
-}
-
-/* The kernel set that OpenBLAS should have chosen; NULL if what it chose is good. Versions older than a CPU do not know it
- * and fall back, by up to half the speed. */
-static const char *better_blas(const char *chosen)
-{
-    static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids", NULL};
-    static const char *const half[] = {"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids", NULL};
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        return among(chosen, wide) ? NULL : "SkylakeX";
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return among(chosen, half) ? NULL : "Haswell";
-    return NULL;
-}
-#else
-static const char *better_blas(const char *chosen)
-{
-    (void)chosen;
-    return NULL;
-}
-#endif
-
-void ag_cpu_setup(char **argv)
-{
-    if (getenv("OPENBLAS_CORETYPE")) return; /* the user's choice, or ours from the run before this one */
-    const char *better = better_blas(openblas_get_corename());
-    if (!better || setenv("OPENBLAS_CORETYPE", better, 0) != 0) return;
-    execv("/proc/self/exe", argv); /* returns only if it fails: then we go on with the slower kernels */
 }

@@ -53,7 +53,7 @@ static bool add_machine(cJSON *m)
     gethostname(host, sizeof host - 1);
     return add_text(m, "host", host) && add_text(m, "cpu", ag_cpu_model()) &&
            cJSON_AddNumberToObject(m, "cores", (double)sysconf(_SC_NPROCESSORS_ONLN)) &&
-           add_text(m, "blas", "OpenBLAS") && add_text(m, "blas_kernels", ag_cpu_blas()) &&
+           add_text(m, "blas", "own") && /* matrix products are autograd/kernels/gemm.c */
            add_text(m, "kernels", ag_cpu_kernels()) && cJSON_AddNumberToObject(m, "threads", ag_cpu_threads());
 }
 

@@ -29,6 +29,10 @@ const command commands[] = {
      NULL},
     {"info", "FILE|RUN [--json]", "what a file or run holds", command_info, NULL},
     {"recipes", "[NAME]", "models that can be trained, and their options", command_recipes, NULL},
+    {"bench", "[RECIPE [--preset P] [--set key=value]...] [--json]",
+     "speed of this machine, and of a recipe on it beside its limits", command_bench,
+     "Without RECIPE: every recipe with its first preset. 'of peak' counts the operations of plain convolutions and products, so\n"
+     "minimal filtering can exceed it; 'threads': all threads against one; 'hours': the steps of the options at this speed.\n"},
     {0},
 };
 
@@ -57,7 +61,6 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    ag_cpu_setup(argv);
     if (!getenv("OMP_NUM_THREADS")) ag_cpu_set_threads(0); /* what the user set stays */
     signals_install();
     if (argc < 2) {

@@ -1,6 +1,6 @@
 # Sourced by recipes/demo.sh and tests/run.sh: the Debian packages Tessera is built with, and how to install them.
 
-build_packages='gcc libc6-dev cmake ninja-build pkg-config libopenblas-openmp-dev libhdf5-dev libjpeg62-turbo-dev libpng-dev libcjson-dev'
+build_packages='gcc libc6-dev cmake ninja-build pkg-config libhdf5-dev libjpeg62-turbo-dev libpng-dev libcjson-dev'
 thread_checker_packages='clang libomp-dev' # tests/run.sh --sanitize thread
 
 # install_packages NAME...: installs those that are missing, as root or with sudo.

@@ -28,6 +28,7 @@ extern const option_table train_option_table;
 /* A named set of options: "key=value key=value". Applied over the defaults, under --config and --set. */
 typedef struct recipe_preset {
     const char *name, *help, *settings;
+    int image; /* height and width it is meant for, for 'tessera bench' */
 } recipe_preset;
 
 struct recipe {

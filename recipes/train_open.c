@@ -157,8 +157,7 @@ static void say_machine(const trainer *t)
                   t->config->data, (long long)i->count, (long long)t->image.width, (long long)t->image.height,
                   (long long)t->image.channels, (long long)i->in_split[0], (long long)i->in_split[1],
                   (long long)i->in_split[2], t->variance);
-    terminal_line("%s, %d threads, kernels %s, BLAS %s", ag_cpu_model(), ag_cpu_threads(), ag_cpu_kernels(),
-                  ag_cpu_blas());
+    terminal_line("%s, %d threads, kernels %s", ag_cpu_model(), ag_cpu_threads(), ag_cpu_kernels());
 }
 
 ag_err train_open(trainer *t)

@@ -33,7 +33,6 @@ static void add_machine(cJSON *state)
     cJSON *o = cJSON_AddObjectToObject(state, "machine");
     cJSON_AddStringToObject(o, "cpu", ag_cpu_model());
     cJSON_AddStringToObject(o, "kernels", ag_cpu_kernels());
-    cJSON_AddStringToObject(o, "blas", ag_cpu_blas());
     cJSON_AddNumberToObject(o, "threads", ag_cpu_threads());
 }
 

@@ -44,27 +44,27 @@ static const recipe_preset presets[] = {
      "the public CIFAR-10 set-up (zalando notebook), except that the codebook starts from rows of the first batch with one "
      "member a code: the notebook's start from zero counts loses its first 700 steps",
      "hidden=128 residual=32 blocks=2 downsampling=2 residual_bias=false relu_before_stack=false skip_relu=true "
-     "dim=64 codes=512 beta=0.25 codebook=ema decay=0.99 start=data batch=256 steps=15000 lr=1e-3"},
+     "dim=64 codes=512 beta=0.25 codebook=ema decay=0.99 start=data batch=256 steps=15000 lr=1e-3", 32},
     {"sonnet", "the notebook of Sonnet 2 (batch 32, 10,000 steps, debiased averages)",
      "hidden=128 residual=32 blocks=2 downsampling=2 residual_bias=true relu_before_stack=true skip_relu=false "
-     "dim=64 codes=512 beta=0.25 codebook=ema decay=0.99 debias=true start=uniform batch=32 steps=10000 lr=3e-4"},
+     "dim=64 codes=512 beta=0.25 codebook=ema decay=0.99 debias=true start=uniform batch=32 steps=10000 lr=3e-4", 32},
     {"tiny", "minutes on two cores: 53,075 parameters, 64 codes of 16",
      "hidden=32 residual=16 blocks=2 downsampling=2 residual_bias=true dim=16 codes=64 beta=0.25 codebook=ema "
-     "decay=0.99 start=kmeans batch=32 steps=3000 lr=1e-3 eval_every=500 save_every=500 samples_every=500"},
+     "decay=0.99 start=kmeans batch=32 steps=3000 lr=1e-3 eval_every=500 save_every=500 samples_every=500", 32},
     {"demo", "what 'tessera demo' trains: about 90 seconds on two cores, 64x64 scenes to 16x16 codes of 256",
      "hidden=64 residual=32 blocks=2 downsampling=2 dim=16 codes=256 beta=0.25 codebook=ema decay=0.99 start=data "
-     "restart=0.5 batch=32 steps=1500 lr=1e-3 schedule=cosine log_every=25 eval_every=500 save_every=500 samples_every=500"},
+     "restart=0.5 batch=32 steps=1500 lr=1e-3 schedule=cosine log_every=25 eval_every=500 save_every=500 samples_every=500", 64},
     {"reference",
      "tiny on 'tessera synth reference', gradient codebook, images in file order; the other rows of the reference table: "
      "--set codebook=ema --set start=normal --set initial_count=0 (ema), with --set restart=1 (ema + restart), "
      "--set codebook=ema --set debias=true (ema debiased), --set quantizer=none (none)",
      "hidden=32 residual=16 blocks=2 downsampling=2 residual_bias=true dim=16 codes=64 beta=0.25 codebook=gradient "
      "decay=0.99 start=uniform batch=32 steps=3000 lr=1e-3 in_order=true log_every=100 eval_every=0 eval_images=0 "
-     "save_every=1000 samples_every=0"},
+     "save_every=1000 samples_every=0", 32},
     {"photos64", "64x64 photos: 16x16 codes of 1,024, mirrored images, restart of unused codes",
      "hidden=128 residual=64 blocks=2 downsampling=2 dim=32 codes=1024 beta=0.25 codebook=ema start=kmeans restart=0.5 "
-     "batch=32 steps=30000 lr=4e-4 schedule=cosine warmup=500 flip=true"},
-    {NULL, NULL, NULL},
+     "batch=32 steps=30000 lr=4e-4 schedule=cosine warmup=500 flip=true", 64},
+    {0},
 };
 /* clang-format on */
 

@@ -1,7 +1,7 @@
 # TESSERA_SANITIZE: flags for every file, and in sanitize_environment what a test needs around it.
 #
 # thread: the OpenMP library must tell the checker which thread waits for which, or every parallel loop is reported. LLVM's does,
-# through its tool Archer; gcc's does not. OpenBLAS and HDF5 are not built with the checker, so what they do is left out. Accesses
+# through its tool Archer; gcc's does not. HDF5 is not built with the checker, so what it does is left out. Accesses
 # of more than 16 bytes are not seen either (LLVM 14): the kernels run in their generic form, the same code in narrow vectors.
 set(sanitize_environment "")
 if(TESSERA_SANITIZE STREQUAL "address")
@@ -19,7 +19,7 @@ elseif(TESSERA_SANITIZE STREQUAL "thread")
   endif()
   string(APPEND CMAKE_C_FLAGS " -O1 -fsanitize=thread -fno-omit-frame-pointer")
   set(sanitize_environment "OMP_TOOL_LIBRARIES=${ARCHER_LIBRARY}" "TSAN_OPTIONS=ignore_noninstrumented_modules=1"
-      "OPENBLAS_NUM_THREADS=1" "OMP_WAIT_POLICY=passive" "TESSERA_KERNELS=generic")
+      "OMP_WAIT_POLICY=passive" "TESSERA_KERNELS=generic")
 elseif(TESSERA_SANITIZE)
   message(FATAL_ERROR "TESSERA_SANITIZE=${TESSERA_SANITIZE}: it is address or thread")
 endif()

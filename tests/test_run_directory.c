@@ -361,7 +361,6 @@ static void the_manifest_says_what_ran_where(void **state)
                                        "cpu",
                                        "cores",
                                        "blas",
-                                       "blas_kernels",
                                        "kernels",
                                        "threads",
                                        "seed",

@@ -1,50 +1,259 @@
-/* gemm: C = op(A) op(B) by OpenBLAS, one single-threaded call per tile of C.
+/* gemm: C = op(A) op(B) with bias, residual and activation, in register tiles of K_ROWS rows by two vectors of columns (vector.h).
  *
- * The tiles follow from m and n alone and the inner dimension is never cut, so the result does not depend on the number of
- * threads. OpenBLAS (its OpenMP build) runs serially inside a parallel region; a region of one thread counts as none, but
- * then OpenBLAS has one thread too. */
+ * C is cut into units of up to UNIT_ROWS rows, a thread's work each; a unit walks the inner dimension in chunks of TERMS:
+ *
+ *   for each chunk:   A's rows of the unit are read where they lie, or, transposed, packed as [tile of rows][term][K_ROWS]
+ *     for each panel: its terms of B are packed as [term][K_PANEL], which stay in the first or second cache
+ *       for each tile of rows: C's tile (+)= rows times panel, sums in registers; the last chunk adds bias and residual
+ *
+ * Few rows (a step of sampling) read B where it lies: packing would cost as much as the product. The cuts follow from the sizes
+ * alone, so the result does not depend on the number of threads. Goto, van de Geijn 2008, "Anatomy of high-performance matrix
+ * multiplication", with one level of packing less. */
 #include "vector.h"
 
-#include <cblas.h>
+enum { TERMS = 256, UNIT_ROWS = 32 * K_ROWS, UNIT_COLUMNS = 16 * K_PANEL, UNITS = 32, FEW_ROWS = K_ROWS };
 
-#ifdef AG_DOUBLE
-#define GEMM cblas_dgemm
-#else
-#define GEMM cblas_sgemm
-#endif
+/* One matrix product; element (r,i) of op(A) is a[r * a_row + i * a_term], of op(B) (i,x) b[i * b_term + x * b_column]. */
+typedef struct product {
+    int64_t m, n, kk;
+    const real *a, *b;
+    int64_t a_row, a_term, b_term, b_column;
+    const k_epilogue *e;
+    int64_t at; /* of C in the whole result, for the residual */
+    real *c;
+} product;
 
-enum { TILES = 32, TILE_LEAST = 64, TILE_MOST = 512 };
+/* A panel of columns of a chunk, as the register tile sees it. */
+typedef struct panel {
+    const real *b;
+    int64_t b_term, terms;
+    int64_t x, lanes; /* first column, columns that exist */
+    bool first, last; /* chunk of the inner dimension */
+} panel;
 
-typedef struct tiling {
-    int64_t rows, columns;
-} tiling;
+/* ---- packing ------------------------------------------------------------------------------------------------------------ */
 
-/* `size` in about `parts` parts, each a multiple of 32. */
-static int64_t tile_size(int64_t size, int64_t parts)
+static void pack_rows_of_b(const real *b, int64_t b_term, int64_t terms, int64_t lanes, int64_t width, real *to)
 {
-    return k_min(k_max(k_blocks(k_blocks(size, parts), 32) * 32, TILE_LEAST), TILE_MOST);
-}
-
-/* `batch` matrices of this size: the more there are, the fewer tiles each needs. */
-static tiling choose(int64_t m, int64_t n, int64_t batch)
-{
-    const bool tall = m >= n;
-    const int64_t wide = tile_size(tall ? n : m, 1), parts = k_blocks(tall ? n : m, wide);
-    const int64_t deep = tile_size(tall ? m : n, k_blocks(TILES, parts * batch));
-    return tall ? (tiling){deep, wide} : (tiling){wide, deep};
-}
-
-/* A tile of the result, while it is in the cache. */
-static void finish(const k_epilogue *e, int64_t rows, int64_t columns, int64_t at, int64_t column, int64_t n, real *c)
-{
-    for (int64_t i = 0; i < rows; i++, at += n) {
-        if (e->bias)
-            for (int64_t j = 0; j < columns; j++) c[at + j] += e->bias[column + j];
-        if (e->residual)
-            for (int64_t j = 0; j < columns; j++) c[at + j] += e->residual[at + j];
-        if (e->activation == K_RELU)
-            for (int64_t j = 0; j < columns; j++) c[at + j] = c[at + j] < 0 ? 0 : c[at + j];
+    if (lanes == K_PANEL) {
+        for (int64_t i = 0; i < terms; i++, b += b_term, to += K_PANEL) {
+            k_store(to, k_load(b));
+            k_store(to + VL, k_load(b + VL));
+            __builtin_prefetch(b +
+                               K_PANEL); /* the next panel's line: rows lie too far apart for the hardware to guess */
+            __builtin_prefetch(b + K_PANEL + VL);
+        }
+        return;
     }
+    for (int64_t i = 0; i < terms; i++, b += b_term, to += width) {
+        for (int64_t j = 0; j < lanes; j++) to[j] = b[j];
+        for (int64_t j = lanes; j < width; j++) to[j] = 0;
+    }
+}
+
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
+
+/* to[i * width + j] = from[j * distance + i] for i, j of 0..3 */
+K_INLINE void transpose_4(const real *from, int64_t distance, real *to, int64_t width)
+{
+    quad r[4], s[4];
+    for (int j = 0; j < 4; j++) memcpy(&r[j], from + j * distance, sizeof *r);
+    s[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+    s[1] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    s[2] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    s[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    r[0] = __builtin_shufflevector(s[0], s[2], 0, 1, 4, 5);
+    r[1] = __builtin_shufflevector(s[0], s[2], 2, 3, 6, 7);
+    r[2] = __builtin_shufflevector(s[1], s[3], 0, 1, 4, 5);
+    r[3] = __builtin_shufflevector(s[1], s[3], 2, 3, 6, 7);
+    for (int i = 0; i < 4; i++) memcpy(to + i * width, &r[i], sizeof *r);
+}
+
+/* The same of a transposed B. */
+static void pack_columns_of_b(const real *b, int64_t b_column, int64_t terms, int64_t lanes, int64_t width, real *to)
+{
+    const int64_t blocks = lanes / 4 * 4, whole = terms / 4 * 4;
+    for (int64_t i = 0; i < whole; i += 4)
+        for (int64_t j = 0; j < blocks; j += 4) transpose_4(b + j * b_column + i, b_column, to + i * width + j, width);
+    for (int64_t i = 0; i < terms; i++)
+        for (int64_t j = i < whole ? blocks : 0; j < width; j++)
+            to[i * width + j] = j < lanes ? b[j * b_column + i] : 0;
+}
+
+/* Rows y0.. of a transposed A: [tile][term][K_ROWS]; rows that do not exist repeat the last. */
+static void pack_a(const product *p, int64_t y0, int64_t y1, int64_t i0, int64_t terms, real *to)
+{
+    const int64_t whole = (y1 - y0) / K_ROWS, rest = (y1 - y0) % K_ROWS;
+    for (int64_t i = 0; i < terms; i++) {
+        const real *from = p->a + y0 + (i0 + i) * p->a_term;
+        real *at = to + i * K_ROWS;
+        for (int64_t t = 0; t < whole; t++, from += K_ROWS, at += terms * K_ROWS)
+            memcpy(at, from, K_ROWS * sizeof(real));
+        for (int64_t r = 0; rest && r < K_ROWS; r++) at[r] = from[k_min(r, rest - 1)];
+    }
+}
+
+/* ---- the register tile ------------------------------------------------------------------------------------------------- */
+
+K_INLINE kv finish_vector(const k_epilogue *e, kv sum, const real *bias, const real *residual)
+{
+    if (bias) sum += k_load(bias);
+    if (residual) sum += k_load(residual);
+    return e->activation == K_RELU ? k_relu_vector(sum) : sum;
+}
+
+/* A row of the tile with fewer channels than the panel has goes through a buffer. */
+static void store_part(const product *p, const panel *q, int64_t at, const int vectors, const kv *sum)
+{
+    const k_epilogue *e = q->last ? p->e : NULL;
+    const size_t bytes = (size_t)q->lanes * sizeof(real);
+    real line[K_PANEL] = {0}, bias[K_PANEL] = {0}, residual[K_PANEL] = {0};
+    if (!q->first) memcpy(line, p->c + at, bytes);
+    if (e && e->bias) memcpy(bias, e->bias + q->x, bytes);
+    if (e && e->residual) memcpy(residual, e->residual + p->at + at, bytes);
+    for (int v = 0; v < vectors; v++) {
+        kv s = q->first ? sum[v] : k_load(line + v * VL) + sum[v];
+        if (e) s = finish_vector(e, s, e->bias ? bias + v * VL : NULL, e->residual ? residual + v * VL : NULL);
+        k_store(line + v * VL, s);
+    }
+    memcpy(p->c + at, line, bytes);
+}
+
+K_INLINE void store_whole(const product *p, const panel *q, int64_t at, const int vectors, const kv *sum)
+{
+    const k_epilogue *e = q->last ? p->e : NULL;
+    for (int v = 0; v < vectors; v++, at += VL) {
+        const int64_t x = q->x + v * VL;
+        kv s = q->first ? sum[v] : k_load(p->c + at) + sum[v];
+        if (e) s = finish_vector(e, s, e->bias ? e->bias + x : NULL, e->residual ? e->residual + p->at + at : NULL);
+        k_store(p->c + at, s);
+    }
+}
+
+/* Rows y.. times the panel, `count` at a time of which `rows` exist; row r of A begins at a + r * a_row, its terms lie
+ * a_term apart. */
+K_INLINE void tile(const product *p, const panel *q, int64_t y, int64_t rows, const real *a, const int64_t a_row,
+                   const int64_t a_term, const int count, const int vectors)
+{
+    kv sum[K_ROWS][2];
+    const real *row[K_ROWS], *b = q->b;
+#pragma GCC unroll 8
+    for (int r = 0; r < count; r++) {
+        row[r] = a + (r < rows ? r : rows - 1) * a_row;
+        sum[r][0] = sum[r][1] = (kv){0};
+    }
+    for (int64_t i = 0; i < q->terms; i++, b += q->b_term) {
+        const kv b0 = k_load(b), b1 = vectors > 1 ? k_load(b + VL) : (kv){0};
+#pragma GCC unroll 8
+        for (int r = 0; r < count; r++) {
+            const real x = row[r][i * a_term];
+            sum[r][0] += b0 * x;
+            if (vectors > 1) sum[r][1] += b1 * x;
+        }
+    }
+    const bool whole = q->lanes == vectors * VL;
+    if (whole && rows == count) {
+#pragma GCC unroll 8
+        for (int r = 0; r < count; r++) store_whole(p, q, (y + r) * p->n + q->x, vectors, sum[r]);
+        return;
+    }
+    kv part[K_ROWS][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < count; r++) part[r][0] = sum[r][0], part[r][1] = sum[r][1];
+    for (int64_t r = 0; r < rows; r++)
+        (whole ? store_whole : store_part)(p, q, (y + r) * p->n + q->x, vectors, part[r]);
+}
+
+typedef void tile_function(const product *p, const panel *q, int64_t y, int64_t rows, const real *a);
+
+static void single_1(const product *p, const panel *q, int64_t y, int64_t rows, const real *a)
+{
+    tile(p, q, y, rows, a, p->a_row, 1, 1, 1);
+}
+
+static void single_2(const product *p, const panel *q, int64_t y, int64_t rows, const real *a)
+{
+    tile(p, q, y, rows, a, p->a_row, 1, 1, 2);
+}
+
+static void lying_1(const product *p, const panel *q, int64_t y, int64_t rows, const real *a)
+{
+    tile(p, q, y, rows, a, p->a_row, 1, K_ROWS, 1);
+}
+
+static void lying_2(const product *p, const panel *q, int64_t y, int64_t rows, const real *a)
+{
+    tile(p, q, y, rows, a, p->a_row, 1, K_ROWS, 2);
+}
+
+static void packed_1(const product *p, const panel *q, int64_t y, int64_t rows, const real *a)
+{
+    tile(p, q, y, rows, a, 1, K_ROWS, K_ROWS, 1);
+}
+
+static void packed_2(const product *p, const panel *q, int64_t y, int64_t rows, const real *a)
+{
+    tile(p, q, y, rows, a, 1, K_ROWS, K_ROWS, 2);
+}
+
+/* ---- units --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct unit {
+    int64_t y0, y1, x0, x1;
+} unit;
+
+/* The panel at column x of the chunk that begins at term i; packed into `room` unless it can be read where it lies. */
+static void open_panel(const product *p, const unit *u, int64_t x, int64_t i, panel *q, real *room)
+{
+    const real *b = p->b + i * p->b_term + x * p->b_column;
+    q->x = x;
+    q->lanes = k_min(u->x1 - x, K_PANEL);
+    const int64_t width = k_panel_columns(q->lanes);
+    if (p->m <= FEW_ROWS && p->b_column == 1 && q->lanes == width) {
+        q->b = b;
+        q->b_term = p->b_term;
+        return;
+    }
+    q->b = room;
+    q->b_term = width;
+    if (p->b_column == 1)
+        pack_rows_of_b(b, p->b_term, q->terms, q->lanes, width, room);
+    else
+        pack_columns_of_b(b, p->b_column, q->terms, q->lanes, width, room);
+}
+
+static void run_unit(const product *p, const unit *u)
+{
+    _Alignas(64) real packed_b[TERMS * K_PANEL], packed_a[UNIT_ROWS * TERMS];
+    const bool packed = p->a_term != 1;
+    int64_t i = 0;
+    do {
+        panel q = {.terms = k_min(TERMS, p->kk - i), .first = i == 0, .last = i + TERMS >= p->kk};
+        if (packed) pack_a(p, u->y0, u->y1, i, q.terms, packed_a);
+        for (int64_t x = u->x0; x < u->x1; x += K_PANEL) {
+            open_panel(p, u, x, i, &q, packed_b);
+            const bool two = k_panel_columns(q.lanes) > VL;
+            tile_function *run = packed     ? two ? packed_2 : packed_1
+                                 : p->m > 1 ? two ? lying_2 : lying_1
+                                 : two      ? single_2
+                                            : single_1;
+            for (int64_t y = u->y0; y < u->y1; y += K_ROWS)
+                run(p, &q, y, k_min(K_ROWS, u->y1 - y),
+                    packed ? packed_a + (y - u->y0) * q.terms : p->a + y * p->a_row + i);
+        }
+        i += TERMS;
+    } while (i < p->kk);
+}
+
+/* Rows and columns of a unit. Columns are cut first, since each unit packs B for its rows anew. */
+static unit unit_size(bool ta, int64_t m, int64_t n, int64_t batch)
+{
+    const int64_t down = k_blocks(m, UNIT_ROWS);
+    int64_t rows = k_blocks(k_blocks(m, down), K_ROWS) * K_ROWS, columns = UNIT_COLUMNS;
+    while (!ta && columns > 2 * K_PANEL && batch * down * k_blocks(n, columns) < UNITS) columns /= 2;
+    while (rows > 8 * K_ROWS && batch * k_blocks(m, rows) * k_blocks(n, columns) < UNITS)
+        rows = k_blocks(rows / 2, K_ROWS) * K_ROWS;
+    return (unit){.y1 = rows, .x1 = columns};
 }
 
 static const real *matrix(const k_strided *s, int rank, const int64_t *batch, int64_t i)
@@ -62,18 +271,24 @@ void K(gemm_batch)(bool ta, bool tb, int rank, const int64_t *batch, int64_t m, 
 {
     int64_t count = 1;
     for (int axis = 0; axis < rank; axis++) count *= batch[axis];
-    const tiling t = choose(m, n, count);
-    const int64_t across = k_blocks(n, t.columns), down = k_blocks(m, t.rows);
-    const int lda = (int)k_max(ta ? m : kk, 1), ldb = (int)k_max(tb ? kk : n, 1), ldc = (int)k_max(n, 1);
+    const unit size = unit_size(ta, m, n, count);
+    const int64_t across = k_blocks(n, size.x1), down = k_blocks(m, size.y1);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t i = 0; i < count * down * across; i++) {
-        const int64_t item = i / across / down, y = i / across % down * t.rows, x = i % across * t.columns;
-        const int64_t rows = k_min(t.rows, m - y), columns = k_min(t.columns, n - x), at = (item * m + y) * n + x;
-        const real *a = matrix(as, rank, batch, item) + (ta ? y : y * kk),
-                   *b = matrix(bs, rank, batch, item) + (tb ? x * kk : x);
-        GEMM(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)rows, (int)columns,
-             (int)kk, 1, a, lda, b, ldb, 0, c + at, ldc);
-        if (e) finish(e, rows, columns, at, x, n, c);
+        const int64_t item = i / across / down, y = i / across % down * size.y1, x = i % across * size.x1;
+        const product p = {.m = m,
+                           .n = n,
+                           .kk = kk,
+                           .a = matrix(as, rank, batch, item),
+                           .b = matrix(bs, rank, batch, item),
+                           .a_row = ta ? 1 : kk,
+                           .a_term = ta ? m : 1,
+                           .b_term = tb ? 1 : n,
+                           .b_column = tb ? kk : 1,
+                           .e = e,
+                           .at = item * m * n,
+                           .c = c + item * m * n};
+        run_unit(&p, &(unit){.y0 = y, .y1 = k_min(y + size.y1, m), .x0 = x, .x1 = k_min(x + size.x1, n)});
     }
 }
 

@@ -150,7 +150,6 @@ static void bench(const char *where, int64_t n, const char *only)
 
 int main(int argc, char **argv)
 {
-    ag_cpu_setup(argv);
     const char *only = argc > 1 ? argv[1] : NULL;
     printf("%s, %s, %d threads\n", ag_cpu_model(), ag_cpu_kernels(), ag_cpu_threads());
     bench("memory", 1 << 25, only);

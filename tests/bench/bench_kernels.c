@@ -157,7 +157,6 @@ static void layer(const char *name, int kernel, int stride, int pad, int a, int 
 
 int main(int argc, char **argv)
 {
-    ag_cpu_setup(argv);
     only = argc > 1 ? argv[1] : NULL;
     peak = measure_peak();
     printf("%s, %d threads, kernels %s, peak %.1f GFLOP/s\n", ag_cpu_model(), ag_cpu_threads(), ag_cpu_kernels(), peak);

@@ -141,7 +141,6 @@ static void convolution(const char *name, int rank, const int64_t *shape, int64_
 
 int main(int argc, char **argv)
 {
-    ag_cpu_setup(argv);
     only = argc > 1 ? argv[1] : NULL;
     printf("%s, %d threads, kernels %s\n", ag_cpu_model(), ag_cpu_threads(), ag_cpu_kernels());
     moved("heads [16,256,8,64] -> [16,8,256,64]", heads, 4, SIZES(16, 256, 8, 64));

@@ -8,9 +8,6 @@
  * TESSERA_KERNELS with one of these names forces a lower set (tests). */
 const char *ag_cpu_kernels(void);
 
-/* OpenBLAS kernel set in use, as it names itself ("SkylakeX"). */
-const char *ag_cpu_blas(void);
-
 /* Model name of the processor, "unknown" if it cannot be read. */
 const char *ag_cpu_model(void);
 
@@ -18,9 +15,5 @@ const char *ag_cpu_model(void);
  * set, else all that the cpuset and the cgroup quota of this process give. */
 int ag_cpu_threads(void);
 void ag_cpu_set_threads(int n);
-
-/* Call first in main. If OpenBLAS does not know this CPU and fell back to kernels below what the CPU has, sets
- * OPENBLAS_CORETYPE and runs the program again, once; a value the user set is left alone. Returns if nothing is to do. */
-void ag_cpu_setup(char **argv);
 
 #endif

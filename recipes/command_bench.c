@@ -1,0 +1,350 @@
+/* tessera bench [RECIPE]: what this machine can do, and what a recipe makes of it. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autograd/cpu.h"
+#include "autograd/machine.h"
+#include "checkpoints/json.h"
+#include "command.h"
+#include "images.h"
+#include "memory.h"
+#include "recipe.h"
+#include "signals.h"
+#include "terminal.h"
+
+enum { WARM_STEPS = 2, MOST_STEPS = 1000, FEWEST_STEPS = 3 };
+
+typedef struct arguments {
+    const char *preset, *size;
+    command_list sets;
+    int64_t channels, seconds, profile;
+    bool json;
+} arguments;
+
+/* One recipe with one set of options. */
+typedef struct subject {
+    const recipe *recipe;
+    const char *preset; /* "defaults" if none */
+    void *options;
+    image_shape image;
+    ag_machine machine;
+} subject;
+
+typedef struct result {
+    double images_per_s, gflops, one_thread; /* one_thread: images/s; 0 if there is only one */
+    double encode_per_s;                     /* 0: the recipe has no codes */
+    double start_seconds;                    /* graph and plan, to the first step */
+    double hours;                            /* of all steps of the options */
+    int64_t batch, steps, memory;
+} result;
+
+/* ---- timing ------------------------------------------------------------------------------------------------------------ */
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* A whole update, or one pass without. */
+static ag_err once(run *r, int64_t step)
+{
+    if (r->build.mode != RUN_TRAIN) return ag_graph_run(r->graph, 0);
+    ag_err err = AG_OK;
+    for (int micro = 0; !err && micro < r->micro_batches; micro++) err = run_step(r, step, micro);
+    return err;
+}
+
+/* Median seconds of a run of the graph over about `budget` seconds; negative: failed. */
+static double median_seconds(run *r, double budget)
+{
+    static double seconds[MOST_STEPS];
+    int n = 0;
+    const double end = terminal_clock() + budget;
+    while (n < MOST_STEPS && (n < WARM_STEPS + FEWEST_STEPS || terminal_clock() < end) && !signals_received()) {
+        const double begin = terminal_clock();
+        if (once(r, n)) return -1;
+        seconds[n++] = terminal_clock() - begin;
+    }
+    if (n <= WARM_STEPS) return -1;
+    qsort(seconds + WARM_STEPS, (size_t)(n - WARM_STEPS), sizeof *seconds, by_value);
+    return seconds[WARM_STEPS + (n - WARM_STEPS) / 2];
+}
+
+/* Smooth pictures that differ. */
+static void fill_pixels(const run *r)
+{
+    uint8_t *p = ag_data(r->pixels);
+    const int64_t n = ag_numel(r->pixels), each = n / ag_dim(r->pixels, 0), row = each / ag_dim(r->pixels, 1);
+    for (int64_t i = 0; i < n; i++) p[i] = (uint8_t)(i / each * 37 + i % each / row * 3 + i * 7 % 50);
+}
+
+static ag_err open_run(run **out, const subject *s, nn_params *params, run_mode mode, int64_t batch,
+                       ag_plan_report *plan)
+{
+    const struct train_options *o = s->options;
+    const run_options build = {
+        .mode = mode, .batch = batch, .image = s->image, .variance = 0.06, .seed = (uint64_t)o->seed};
+    ag_err err = run_new(out, s->recipe, s->options, params, &build);
+    if (!err) err = run_plan_report(*out, 0, plan);
+    if (!err && !(err = run_plan(*out, 0))) fill_pixels(*out);
+    return err;
+}
+
+static ag_err measure_training(const subject *s, const arguments *a, nn_params *params, result *out)
+{
+    const struct train_options *o = s->options;
+    run *r = NULL;
+    ag_plan_report plan;
+    const double begin = terminal_clock();
+    ag_err err = open_run(&r, s, params, RUN_TRAIN, o->batch, &plan);
+    if (err) goto out;
+    out->start_seconds = terminal_clock() - begin;
+    out->memory = plan.arena_bytes + plan.state_bytes + plan.input_bytes;
+    ag_graph_profile(r->graph, a->profile > 0);
+    const double seconds = median_seconds(r, (double)a->seconds);
+    if (a->profile > 0) {
+        ag_graph_profile_print(r->graph, (int)a->profile, &s->machine, stderr);
+        ag_graph_profile(r->graph, false);
+    }
+    if (seconds < 0) goto failed;
+    out->batch = o->batch;
+    out->steps = o->steps;
+    out->images_per_s = (double)(o->batch * r->micro_batches) / seconds;
+    out->gflops = ag_graph_flops(r->graph) * r->micro_batches / seconds * 1e-9;
+    out->hours = seconds * (double)o->steps / 3600;
+    if (s->machine.threads > 1) {
+        ag_cpu_set_threads(1);
+        const double alone = median_seconds(r, (double)a->seconds);
+        ag_cpu_set_threads(s->machine.threads);
+        if (alone < 0) goto failed;
+        out->one_thread = (double)(o->batch * r->micro_batches) / alone;
+    }
+    goto out;
+failed:
+    err = ag_fail_context(AG_ERR_FAILED, "%s, preset %s: the step failed", s->recipe->name, s->preset);
+out:
+    run_free(r);
+    return err;
+}
+
+static ag_err measure_encoding(const subject *s, const arguments *a, nn_params *params, result *out)
+{
+    run *r = NULL;
+    ag_plan_report plan;
+    const int64_t batch = images_batch(&s->image);
+    if (!s->recipe->decode) return AG_OK;
+    ag_err err = open_run(&r, s, params, RUN_ENCODE, batch, &plan);
+    if (!err && r->n_quantizers) {
+        const double seconds = median_seconds(r, (double)a->seconds / 2);
+        if (seconds < 0)
+            err = ag_fail_context(AG_ERR_FAILED, "%s, preset %s: encoding failed", s->recipe->name, s->preset);
+        else
+            out->encode_per_s = (double)batch / seconds;
+    }
+    run_free(r);
+    return err;
+}
+
+static ag_err measure(const subject *s, const arguments *a, result *out)
+{
+    ag_err err = s->recipe->check(s->options, &s->image);
+    *out = (result){0};
+    if (err) return err;
+    nn_params *params = nn_params_new(1);
+    if (!params) return ag_fail(AG_ERR_MEMORY, "no memory for parameters");
+    if (!(err = measure_training(s, a, params, out))) err = measure_encoding(s, a, params, out);
+    nn_params_free(params);
+    return err;
+}
+
+/* ---- saying --------------------------------------------------------------------------------------------------------------- */
+
+static void say_machine(const ag_machine *m)
+{
+    printf("%s\nkernels %s, threads %d\n\n", ag_cpu_model(), ag_cpu_kernels(), m->threads);
+    printf("%-34s %10s %10s\n", "limits", "one thread", "all");
+    printf("%-34s %10.1f %10.1f\n", "multiply-adds in fp32, GFLOP/s", m->gflops_one, m->gflops);
+    printf("%-34s %10.1f %10.1f\n\n", "memory, y = a + b / 2, GB/s", m->gbs_one, m->gbs);
+}
+
+static void say_heading(void)
+{
+    printf("%-10s %-10s %-10s %6s %9s %8s %7s %8s %9s %9s %7s %8s\n", "recipe", "preset", "image", "batch", "images/s",
+           "GFLOP/s", "of peak", "threads", "encode/s", "MiB", "start s", "hours");
+}
+
+static void say(const subject *s, const result *r)
+{
+    char image[32], threads[16] = "-", encode[24] = "-";
+    snprintf(image, sizeof image, "%lldx%lldx%lld", (long long)s->image.width, (long long)s->image.height,
+             (long long)s->image.channels);
+    if (r->one_thread > 0) snprintf(threads, sizeof threads, "x%.2f", r->images_per_s / r->one_thread);
+    if (r->encode_per_s > 0) snprintf(encode, sizeof encode, "%.0f", r->encode_per_s);
+    printf("%-10s %-10s %-10s %6lld %9.1f %8.1f %6.0f%% %8s %9s %9.1f %7.3f %8.2f\n", s->recipe->name, s->preset, image,
+           (long long)r->batch, r->images_per_s, r->gflops, 100 * r->gflops / s->machine.gflops, threads, encode,
+           (double)r->memory / 0x1p20, r->start_seconds, r->hours);
+    fflush(stdout);
+}
+
+static cJSON *json_machine(const ag_machine *m)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "cpu", ag_cpu_model());
+    cJSON_AddStringToObject(j, "kernels", ag_cpu_kernels());
+    cJSON_AddNumberToObject(j, "threads", m->threads);
+    cJSON_AddNumberToObject(j, "gflops", m->gflops);
+    cJSON_AddNumberToObject(j, "gflops_one_thread", m->gflops_one);
+    cJSON_AddNumberToObject(j, "gb_per_s", m->gbs);
+    cJSON_AddNumberToObject(j, "gb_per_s_one_thread", m->gbs_one);
+    return j;
+}
+
+static cJSON *json_result(const subject *s, const result *r)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "recipe", s->recipe->name);
+    cJSON_AddStringToObject(j, "preset", s->preset);
+    cJSON_AddNumberToObject(j, "height", (double)s->image.height);
+    cJSON_AddNumberToObject(j, "width", (double)s->image.width);
+    cJSON_AddNumberToObject(j, "channels", (double)s->image.channels);
+    cJSON_AddNumberToObject(j, "batch", (double)r->batch);
+    cJSON_AddNumberToObject(j, "images_per_s", r->images_per_s);
+    cJSON_AddNumberToObject(j, "gflops", r->gflops);
+    cJSON_AddNumberToObject(j, "share_of_peak", r->gflops / s->machine.gflops);
+    if (r->one_thread > 0) cJSON_AddNumberToObject(j, "images_per_s_one_thread", r->one_thread);
+    if (r->encode_per_s > 0) cJSON_AddNumberToObject(j, "encode_images_per_s", r->encode_per_s);
+    cJSON_AddNumberToObject(j, "memory_bytes", (double)r->memory);
+    cJSON_AddNumberToObject(j, "start_seconds", r->start_seconds);
+    cJSON_AddNumberToObject(j, "steps", (double)r->steps);
+    cJSON_AddNumberToObject(j, "hours", r->hours);
+    return j;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------------- */
+
+/* "32" or "64x48" (width x height). */
+static ag_err read_size(const char *text, image_shape *image)
+{
+    long long w, h;
+    char rest;
+    const int n = sscanf(text, "%lldx%lld%c", &w, &h, &rest);
+    if (n == 1 && sscanf(text, "%lld%c", &w, &rest) == 1)
+        h = w;
+    else if (n != 2)
+        w = h = 0;
+    if (w < 1 || h < 1 || w > 65536 || h > 65536)
+        return ag_fail(AG_ERR_USAGE, "--size %.32s is not accepted; give 32, or 64x48 for width x height", text);
+    image->width = w;
+    image->height = h;
+    return AG_OK;
+}
+
+static ag_err resolve(subject *s, const arguments *a, const recipe_preset *preset)
+{
+    ag_err err = AG_OK;
+    const int64_t size = preset ? preset->image : 32;
+    s->preset = preset ? preset->name : "defaults";
+    s->image = (image_shape){.height = size, .width = size, .channels = a->channels};
+    if (a->size && (err = read_size(a->size, &s->image))) return err;
+    if (preset) err = recipe_preset_apply(s->recipe, s->options, preset->name);
+    for (int i = 0; !err && i < a->sets.n; i++)
+        err = option_assign(s->recipe->options, s->options, a->sets.items[i], "--set");
+    return err;
+}
+
+static ag_err bench_one(const recipe *card, const recipe_preset *preset, const arguments *a, const ag_machine *m,
+                        cJSON *list)
+{
+    subject s = {.recipe = card, .options = recipe_options_new(card), .machine = *m};
+    result r;
+    ag_err err = s.options ? resolve(&s, a, preset) : ag_fail(AG_ERR_MEMORY, "no memory for options");
+    if (!err && !(err = measure(&s, a, &r))) {
+        if (list)
+            cJSON_AddItemToArray(list, json_result(&s, &r));
+        else
+            say(&s, &r);
+    }
+    free(s.options);
+    return err;
+}
+
+static ag_err find_preset(const recipe *card, const char *name, const recipe_preset **out)
+{
+    for (*out = card->presets; (*out)->name; ++*out)
+        if (!strcmp((*out)->name, name)) return AG_OK;
+    return ag_fail(AG_ERR_USAGE, "recipe %s has no preset '%.64s'; 'tessera recipes %s' lists them", card->name, name,
+                   card->name);
+}
+
+/* The preset asked for, else the first of the recipe (of each recipe, if none is named). */
+static ag_err bench_all(const char *name, const arguments *a, const ag_machine *m, cJSON *list)
+{
+    const recipe *card;
+    const recipe_preset *preset;
+    ag_err err = AG_OK;
+    if (name) {
+        if ((err = recipe_get(&card, name))) return err;
+        preset = card->presets->name ? card->presets : NULL;
+        if (a->preset && (err = find_preset(card, a->preset, &preset))) return err;
+        return bench_one(card, preset, a, m, list);
+    }
+    for (int i = 0; !err && (card = recipe_at(i)) && !signals_received(); i++)
+        err = bench_one(card, card->presets->name ? card->presets : NULL, a, m, list);
+    return err;
+}
+
+static int run_bench(const char *name, const arguments *a)
+{
+    ag_machine m;
+    cJSON *out = a->json ? cJSON_CreateObject() : NULL, *list = a->json ? cJSON_CreateArray() : NULL;
+    ag_err err = ag_machine_measure(&m);
+    if (!err && !a->json) {
+        say_machine(&m);
+        say_heading();
+    }
+    if (!err) err = bench_all(name, a, &m, list);
+    if (!err && a->json) {
+        cJSON_AddItemToObject(out, "machine", json_machine(&m));
+        cJSON_AddItemToObject(out, "recipes", list);
+        list = NULL;
+        char *text = cJSON_Print(out);
+        if (text)
+            puts(text);
+        else
+            err = ag_fail(AG_ERR_MEMORY, "no memory to print the result");
+        cJSON_free(text);
+    }
+    cJSON_Delete(list);
+    cJSON_Delete(out);
+    return command_end(err);
+}
+
+int command_bench(const command *c, int argc, char **argv)
+{
+    arguments a = {.channels = 3, .seconds = 4};
+    const command_flag flags[] = {
+        {"preset", 'p', FLAG_TEXT, &a.preset, "NAME", "a set of options of the recipe (default: its first)", 0, 0},
+        {"set", 's', FLAG_LIST, &a.sets, "KEY=VALUE", "one option; may be given more than once", 0, 0},
+        {"size", 0, FLAG_TEXT, &a.size, "N|WxH", "pixels of an image (default: what the preset is meant for)", 0, 0},
+        {"channels", 0, FLAG_INT, &a.channels, "N", "channels of an image (default 3)", 1, 64},
+        {"seconds", 0, FLAG_INT, &a.seconds, "N", "to measure each (default 4)", 1, 3600},
+        {"profile", 0, FLAG_INT, &a.profile, "N",
+         "print time and share of the limit per operation and per scope of N name parts", 1, 8},
+        {"json", 0, FLAG_ON, &a.json, NULL, "one JSON object", 0, 0},
+        {0},
+    };
+    char **words;
+    int n;
+    bool done;
+    ag_err err = command_parse(c, flags, argc, argv, &words, &n, &done);
+    int status;
+    if (!err && !done && n > 1) err = command_words(c, n, 1);
+    if (!err && !done && !n && (a.preset || a.sets.n))
+        err = ag_fail(AG_ERR_USAGE, "bench: --preset and --set are a recipe's; name it: tessera bench RECIPE ...");
+    status = err || done ? command_end(err) : run_bench(n ? words[0] : NULL, &a);
+    free(a.sets.items);
+    return status;
+}
