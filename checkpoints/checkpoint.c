@@ -135,12 +135,14 @@ static bool lay_out_dataset(hid_t group, const char *name, hid_t type, int rank,
     return ok;
 }
 
-/* The group of a name, made when it is first met; links are kept in the order in which they were made. */
-static hid_t open_group(hid_t file, const char *item)
+/* The group of an item, made when it is first met; links are kept in the order in which they were made. `name` has room for the
+ * item's. */
+static hid_t open_group(hid_t file, const char *item, char *name)
 {
-    char *name = strndup(item, strcspn(item, "/"));
+    const size_t length = strcspn(item, "/");
     hid_t group = -1;
-    if (!name) return -1;
+    memcpy(name, item, length);
+    name[length] = '\0';
     if (H5Lexists(file, name, H5P_DEFAULT) > 0) {
         group = H5Gopen2(file, name, H5P_DEFAULT);
     } else {
@@ -150,58 +152,65 @@ static hid_t open_group(hid_t file, const char *item)
         group = H5Gcreate2(file, name, H5P_DEFAULT, properties, H5P_DEFAULT);
         H5Pclose(properties);
     }
-    free(name);
     return group;
 }
 
-static bool lay_out_item(hid_t file, const ckpt_item *item, ckpt__piece *piece)
+static bool lay_out_item(hid_t file, const ckpt_item *item, ckpt__piece *piece, char *name)
 {
-    const hid_t group = open_group(file, item->name);
+    const hid_t group = open_group(file, item->name, name);
     bool ok = group >= 0 && lay_out_dataset(group, strchr(item->name, '/') + 1, ckpt__h5_type(item->dtype), item->rank,
                                             item->shape, piece);
     if (group >= 0 && H5Gclose(group) < 0) ok = false;
     return ok;
 }
 
-/* Tensors first, the state last: pieces[n]. */
-static bool lay_out(hid_t file, int n, const ckpt_item *items, ckpt__piece *pieces)
+/* Tensors first, the state last: pieces[n]. `name` has room for the longest. */
+static bool lay_out(hid_t file, int n, const ckpt_item *items, ckpt__piece *pieces, char *name)
 {
     const int64_t length = (int64_t)pieces[n].bytes;
     if (!write_text(file, "format", CKPT_FORMAT) || !write_u32(file, "format_version", CKPT_FORMAT_VERSION) ||
         !write_text(file, "creator", "tessera " TESSERA_VERSION))
         return false;
     for (int i = 0; i < n; i++)
-        if (!lay_out_item(file, &items[i], &pieces[i])) return false;
+        if (!lay_out_item(file, &items[i], &pieces[i], name)) return false;
     return lay_out_dataset(file, CKPT__STATE, H5T_STD_U8LE, 1, &length, &pieces[n]) &&
            H5Fflush(file, H5F_SCOPE_LOCAL) >= 0;
 }
 
 /* Structures of HDF5 1.8 instead of the oldest ones: each carries a checksum of its own, so a damaged byte is found there as it
  * is in the tensors. They have no flag of unclean closing (1.10 has), which a renamed file could not use. */
-static hid_t create_file(ckpt__image *image, const char *name)
+static ag_err create_file(hid_t *file, ckpt__image *image, const char *path)
 {
     const hid_t access = ckpt__image_access(image), creation = H5Pcreate(H5P_FILE_CREATE);
-    hid_t file = -1;
+    ag_err err = AG_OK;
+    *file = -1;
     if (access >= 0) {
         H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
         H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
         H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
         H5Pset_obj_track_times(creation, 0);
-        file = H5Fcreate(name, H5F_ACC_TRUNC, creation, access);
-        H5Pclose(access);
+        *file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
     }
+    if (*file < 0) err = data_h5_fail(AG_ERR_FAILED, "%s: cannot lay out the checkpoint", path);
+    if (access >= 0) H5Pclose(access); /* forgets the cause */
     H5Pclose(creation);
-    return file;
+    return err;
 }
 
 static ag_err make_image(ckpt__image *image, const char *path, int n, const ckpt_item *items, ckpt__piece *pieces)
 {
-    ag_err err = AG_OK;
+    hid_t file;
+    size_t longest = 0;
+    for (int i = 0; i < n; i++) longest = strlen(items[i].name) > longest ? strlen(items[i].name) : longest;
+    char *name = malloc(longest + 1);
+    if (!name) return ag_fail(AG_ERR_MEMORY, "%s: out of memory", path);
     data_h5_quiet();
-    const hid_t file = create_file(image, path);
-    if (file < 0) return data_h5_fail(AG_ERR_FAILED, "%s: cannot lay out the checkpoint", path);
-    if (!lay_out(file, n, items, pieces)) err = data_h5_fail(AG_ERR_FAILED, "%s: cannot lay out the checkpoint", path);
-    if (H5Fclose(file) < 0 && !err) err = data_h5_fail(AG_ERR_FAILED, "%s: cannot finish the checkpoint", path);
+    ag_err err = create_file(&file, image, path);
+    if (!err && !lay_out(file, n, items, pieces, name))
+        err = data_h5_fail(AG_ERR_FAILED, "%s: cannot lay out the checkpoint", path);
+    if (file >= 0 && H5Fclose(file) < 0 && !err)
+        err = data_h5_fail(AG_ERR_FAILED, "%s: cannot finish the checkpoint", path);
+    free(name);
     return err;
 }
 

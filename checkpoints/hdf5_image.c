@@ -12,6 +12,7 @@
 #include <H5FDdevelop.h>
 #endif
 
+#include "data/hdf5_tools.h"
 #include "data/publish.h"
 
 ag_err ckpt__image_new(ckpt__image *image, size_t capacity)
@@ -43,7 +44,10 @@ static H5FD_t *image_open(const char *name, unsigned flags, hid_t access, haddr_
     (void)name, (void)flags, (void)max;
     ckpt__image *const *info = H5Pget_driver_info(access);
     image_file *f = info ? calloc(1, sizeof *f) : NULL;
-    if (!f) return NULL;
+    if (!f) {
+        data_h5_no_memory();
+        return NULL;
+    }
     f->image = *info;
     return &f->base;
 }

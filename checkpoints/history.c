@@ -158,7 +158,11 @@ static ag_err read_lines(ckpt_history *h, FILE *f, const char *path)
     for (ssize_t n; !err && (n = getline(&text, &room, f)) >= 0;) {
         cJSON *line = NULL;
         if (n == 1 && text[0] == '\n') continue;
-        if (text[n - 1] != '\n' || ckpt_json_parse(&line, text, (size_t)n, path, AG_ERR_DATA))
+        const ag_err bad =
+            text[n - 1] != '\n' ? AG_ERR_DATA : ckpt_json_parse(&line, text, (size_t)n, path, AG_ERR_DATA);
+        if (bad == AG_ERR_MEMORY)
+            err = bad;
+        else if (bad)
             h->skipped++;
         else if (!add_line(h, line))
             err = ag_fail(AG_ERR_MEMORY, "%s: out of memory", path);

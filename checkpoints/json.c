@@ -87,7 +87,9 @@ ag_err ckpt_json_parse(cJSON **out, const char *text, size_t size, const char *w
     *out = NULL;
     const int64_t bad = bad_byte(text, size);
     if (bad >= 0) return fail_at(text, (size_t)bad, what, "not UTF-8 text; a JSON file is wanted", fault);
+    errno = 0; /* the one thing that tells a wrong text from a lack of memory */
     cJSON *json = cJSON_ParseWithLengthOpts(text, size, &end, 0);
+    if (!json && errno == ENOMEM) return ag_fail(AG_ERR_MEMORY, "%s: out of memory", what);
     if (!json) {
         const size_t at = end && end >= text && (size_t)(end - text) <= size ? (size_t)(end - text) : size;
         return fail_at(text, at, what, at >= size ? "the JSON text ends too early" : "not JSON", fault);

@@ -11,6 +11,8 @@
 
 #include "hdf5_driver.h"
 
+#include "data/hdf5_tools.h"
+
 typedef struct driver_file {
     H5FD_t base; /* first: the library sees only this */
     int fd;
@@ -24,7 +26,10 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
     const int mode = (flags & H5F_ACC_RDWR ? O_RDWR : O_RDONLY) | (flags & H5F_ACC_TRUNC ? O_TRUNC : 0) |
                      (flags & H5F_ACC_CREAT ? O_CREAT : 0) | (flags & H5F_ACC_EXCL ? O_EXCL : 0) | O_CLOEXEC;
     driver_file *f = calloc(1, sizeof *f);
-    if (!f) return NULL;
+    if (!f) {
+        data_h5_no_memory();
+        return NULL;
+    }
     if ((f->fd = open(name, mode, 0666)) < 0) {
         free(f);
         return NULL;

@@ -41,6 +41,11 @@ static h5_cause find_cause(void)
     return cause;
 }
 
+void data_h5_no_memory(void)
+{
+    H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_RESOURCE, H5E_NOSPACE, "errno = %d", ENOMEM);
+}
+
 ag_err data_h5_fail(ag_err err, const char *format, ...)
 {
     char what[768];
@@ -51,6 +56,7 @@ ag_err data_h5_fail(ag_err err, const char *format, ...)
     const h5_cause cause = find_cause();
     if (cause.error == ENOSPC || cause.error == EDQUOT)
         return ag_fail(AG_ERR_IO, "%s: disk full; free some space, or write elsewhere", what);
+    if (cause.error == ENOMEM) return ag_fail(AG_ERR_MEMORY, "%s: out of memory", what);
     return ag_fail(cause.error ? AG_ERR_IO : err, "%s: %s", what, cause.text);
 }
 

@@ -4,6 +4,7 @@
 #ifndef TESTS_STARVE_H
 #define TESTS_STARVE_H
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -20,7 +21,12 @@
 /* Allocations until the one that fails; negative: none fails. */
 static atomic_long starve_countdown = -1;
 
-static bool starve_refuses(void) { return starve_countdown >= 0 && atomic_fetch_sub(&starve_countdown, 1) == 0; }
+static bool starve_refuses(void)
+{
+    if (starve_countdown < 0 || atomic_fetch_sub(&starve_countdown, 1) != 0) return false;
+    errno = ENOMEM;
+    return true;
+}
 
 void *__real_malloc(size_t size), *__real_calloc(size_t n, size_t size), *__real_realloc(void *p, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
@@ -44,7 +50,7 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
 }
 int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
 {
-    return starve_refuses() ? 12 : __real_posix_memalign(out, alignment, size); /* ENOMEM; *out keeps its value */
+    return starve_refuses() ? ENOMEM : __real_posix_memalign(out, alignment, size); /* *out keeps its value */
 }
 char *__wrap_strdup(const char *s) { return starve_refuses() ? NULL : __real_strdup(s); }
 char *__wrap_strndup(const char *s, size_t n) { return starve_refuses() ? NULL : __real_strndup(s, n); }

@@ -23,8 +23,11 @@
 void data_h5_quiet(void);
 
 /* Keeps "FORMAT: CAUSE", where the cause is the innermost error of the last failed HDF5 call of this thread. A system
- * error among them (disk full) makes the code AG_ERR_IO, whatever `err` is. */
+ * error among them (disk full) makes the code AG_ERR_IO, whatever `err` is; memory that ran out, AG_ERR_MEMORY. */
 ag_err data_h5_fail(ag_err err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* For our file drivers, which HDF5 calls: notes among its errors that memory ran out. */
+void data_h5_no_memory(void);
 
 /* Opens read-only. Missing, not readable: AG_ERR_IO (AG_ERR_CHECKPOINT if that is `bad`). A folder, empty, not HDF5,
  * truncated, left open by a killed writer: `bad`, and the message says which. *file is -1 on failure. */
