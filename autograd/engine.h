@@ -92,6 +92,7 @@ struct ag_graph {
     ag_err error;
     char message[512];
     bool planned, anomaly, profile;
+    int threads;  /* when it was planned: kernels' working memory is for so many */
     int64_t runs; /* profiled */
     ag_plan_report report;
     void *arena;
@@ -118,6 +119,12 @@ ag_err ag__shape_broadcast(ag_tensor *y);
 k_strided ag__strided(const ag_tensor *x, const ag_tensor *y);
 /* Fails unless x is of the type. */
 ag_err ag__check_type(const ag_tensor *x, ag_dtype dtype, const char *what);
+/* Fails unless what a convolution or product adds to its result fits: a bias real [C], a residual real, of y's shape. Both may be NULL. */
+ag_err ag__check_extras(const ag_tensor *y, const ag_tensor *bias, const ag_tensor *residual);
+/* Fails unless convolutions and products fuse it. */
+ag_err ag__check_fused(ag_activation a);
+/* A mistake that is found before there is a node: "NAME in SCOPE: why". Returns NULL. */
+ag_tensor *ag__mistake(ag_graph *g, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* "[2,3,4]" in one of a few rotating buffers. */
 const char *ag__shape_text(const ag_tensor *t);
 

@@ -9,6 +9,8 @@
  * 4. Offsets (place.c). */
 #include "engine.h"
 
+#include "autograd/cpu.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -262,5 +264,6 @@ ag_err ag_graph_plan(ag_graph *g, const ag_plan_options *options)
         t->data = !t->live ? NULL : ag__is_leaf(o) ? o->data : (char *)g->arena + o->offset;
     }
     g->planned = true;
+    g->threads = ag_cpu_threads();
     return AG_OK;
 }

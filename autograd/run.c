@@ -1,6 +1,8 @@
 /* Running a planned graph: node after node; no allocation. */
 #include "engine.h"
 
+#include "autograd/cpu.h"
+
 #include <math.h>
 #include <string.h>
 #include <time.h>
@@ -119,10 +121,8 @@ static ag_err run_node(ag_tensor *t)
     return g->anomaly ? check_finite(t) : AG_OK;
 }
 
-static ag_err run_nodes(ag_graph *g, uint64_t step, unsigned groups)
+static ag_err run_order(ag_graph *g, unsigned groups)
 {
-    if (!g->planned) return ag_fail(AG_ERR_FAILED, "a graph must be planned before it runs");
-    g->step = step;
     poison_arena(g);
     for (int i = 0; i < g->order_count; i++) {
         ag_tensor *t = g->order[i];
@@ -132,8 +132,19 @@ static ag_err run_nodes(ag_graph *g, uint64_t step, unsigned groups)
         if (err) return err;
         poison_after(t);
     }
-    g->runs += g->profile;
     return AG_OK;
+}
+
+static ag_err run_nodes(ag_graph *g, uint64_t step, unsigned groups)
+{
+    if (!g->planned) return ag_fail(AG_ERR_FAILED, "a graph must be planned before it runs");
+    const int threads = ag_cpu_threads();
+    g->step = step;
+    if (threads > g->threads) ag_cpu_set_threads(g->threads);
+    const ag_err err = run_order(g, groups);
+    if (threads > g->threads) ag_cpu_set_threads(threads);
+    if (!err) g->runs += g->profile;
+    return err;
 }
 
 ag_err ag_graph_run(ag_graph *g, uint64_t step) { return run_nodes(g, step, ~0u); }
