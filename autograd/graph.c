@@ -89,6 +89,16 @@ ag_tensor *ag_graph_fail(ag_graph *g, ag_err err, const char *format, ...)
     return NULL;
 }
 
+ag_tensor *ag__mistake(ag_graph *g, const char *name, const char *format, ...)
+{
+    char text[300];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    return ag_graph_fail(g, AG_ERR_SHAPE, "%s%s%s: %s", name, *g->scope ? " in " : "", g->scope, text);
+}
+
 const char *ag_graph_scope(ag_graph *g, const char *name)
 {
     const char *old = g->scope;
@@ -145,6 +155,23 @@ ag_err ag__check_type(const ag_tensor *x, ag_dtype dtype, const char *what)
 {
     if (x->dtype == dtype) return AG_OK;
     return ag_fail(AG_ERR_SHAPE, "%s is %s, not %s", what, ag_dtype_name(x->dtype), ag_dtype_name(dtype));
+}
+
+ag_err ag__check_extras(const ag_tensor *y, const ag_tensor *bias, const ag_tensor *residual)
+{
+    const int64_t c = y->shape[y->rank - 1];
+    if (bias && (bias->dtype != AG_REAL || bias->rank != 1 || bias->shape[0] != c))
+        return ag_fail(AG_ERR_SHAPE, "the bias must be real [%lld]", (long long)c);
+    if (residual && (residual->dtype != AG_REAL || !ag__same_shape(residual, y)))
+        return ag_fail(AG_ERR_SHAPE, "the residual must be real %s", ag__shape_text(y));
+    return AG_OK;
+}
+
+ag_err ag__check_fused(ag_activation a)
+{
+    if (a == AG_LINEAR || a == AG_RELU) return AG_OK;
+    if (a == AG_SILU) return ag_fail(AG_ERR_SHAPE, "it fuses ReLU or nothing, not SiLU: apply ag_silu to its result");
+    return ag_fail(AG_ERR_SHAPE, "it fuses ReLU or nothing, not activation %d", (int)a);
 }
 
 ag_err ag__shape_unary(ag_tensor *y)
@@ -251,7 +278,8 @@ static void shape_mistake(ag_graph *g, const ag_tensor *t, ag_err err)
     size_t n = 0;
     for (int i = 0; i < t->inputs && i < 4 && n < 200; i++)
         n += (size_t)snprintf(shapes + n, sizeof shapes - n, "%s%s", i ? ", " : "", ag__shape_text(t->in[i]));
-    record_error(g, ag_fail_context(err, "%s%s%s of %s", ag__op_names[t->op], *t->name ? " in " : "", t->name, shapes));
+    record_error(g, ag_fail_context(err, "%s%s%s%s%s", ag__op_names[t->op], *t->name ? " in " : "", t->name,
+                                    t->inputs ? " of " : "", shapes));
 }
 
 ag_tensor *ag__node(ag__op op, int inputs, ag_tensor *const *in, const void *attr, size_t attr_size)
@@ -264,7 +292,7 @@ ag_tensor *ag__node(ag__op op, int inputs, ag_tensor *const *in, const void *att
     if (inputs) memcpy(t->in, in, (size_t)inputs * sizeof *in);
     t->dtype = in[0]->dtype;
     for (int i = 0; i < inputs; i++)
-        if (in[i]->graph != g) return ag_graph_fail(g, AG_ERR_SHAPE, "%s: inputs of two graphs", ag__op_names[op]);
+        if (in[i]->graph != g) return ag__mistake(g, ag__op_names[op], "inputs of two graphs");
     const ag_err err = t->rule->shape(t);
     if (err) {
         shape_mistake(g, t, err);

@@ -73,7 +73,7 @@ void ag_accumulate(int n, ag_tensor *const *sums, ag_tensor *const *values, doub
 void ag_average(int n, ag_tensor *const *means, ag_tensor *const *values, double decay, bool warmup, ag_tensor *step)
 {
     if (warmup && !step && n > 0 && means[0]) {
-        ag_graph_fail(ag_graph_of(means[0]), AG_ERR_SHAPE, "average: its warm-up needs the number of the update");
+        ag__mistake(ag_graph_of(means[0]), "average", "its warm-up needs the number of the update");
         return;
     }
     build(AG__OP_average, (options){.n = n, .factor = decay, .warmup = warmup}, means, values, step);

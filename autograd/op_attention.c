@@ -191,7 +191,10 @@ const ag__rule ag__attention_bias_grad = {.shape = attention_bias_grad_shape,
 /* [N,L,C] as [N,L,heads,C/heads] */
 static ag_tensor *split(ag_tensor *t, int64_t heads)
 {
-    if (!t || t->rank != 3 || heads < 1 || t->shape[2] % heads) return t;
+    if (t->rank != 3) return t;
+    if (heads < 1 || t->shape[2] % heads)
+        return ag__mistake(t->graph, "attention", "%s cannot be cut into %lld heads", ag__shape_text(t),
+                           (long long)heads);
     return ag_reshape(t, 4, (int64_t[]){t->shape[0], t->shape[1], heads, t->shape[2] / heads});
 }
 

@@ -92,13 +92,12 @@ ag_tensor *ag_stack(int n, ag_tensor *const *x, int axis)
     if (n < 1 || !x[0]) return NULL;
     const int rank = x[0]->rank + 1, at = axis < 0 ? axis + rank : axis;
     if (rank > AG_MAX_RANK || at < 0 || at >= rank)
-        return ag_graph_fail(x[0]->graph, AG_ERR_SHAPE, "stack: no axis %d for %s", axis, ag__shape_text(x[0]));
+        return ag__mistake(x[0]->graph, "stack", "no axis %d for %s", axis, ag__shape_text(x[0]));
     ag_tensor **wide = ag__alloc(x[0]->graph, (size_t)n * sizeof *wide);
     for (int i = 0; wide && i < n; i++, last = x[i - 1]) {
         if (!x[i]) return NULL;
         if (last && !ag__same_shape(last, x[i]))
-            return ag_graph_fail(x[0]->graph, AG_ERR_SHAPE, "stack: %s and %s differ", ag__shape_text(last),
-                                 ag__shape_text(x[i]));
+            return ag__mistake(x[0]->graph, "stack", "%s and %s differ", ag__shape_text(last), ag__shape_text(x[i]));
         int64_t shape[AG_MAX_RANK];
         for (int a = 0; a < rank; a++) shape[a] = a == at ? 1 : x[i]->shape[a - (a > at)];
         wide[i] = ag_reshape(x[i], rank, shape);

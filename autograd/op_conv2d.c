@@ -68,22 +68,16 @@ static ag_err check_options(const conv *c)
 {
     for (int i = 0; i < 4; i++)
         if (c->o.pad[i] < 0) return ag_fail(AG_ERR_SHAPE, "negative padding");
-    if (c->o.activation > AG_RELU) return ag_fail(AG_ERR_SHAPE, "a convolution fuses ReLU or nothing");
     if (c->o.stride < 1 || c->o.dilation < 1)
         return ag_fail(AG_ERR_SHAPE, "stride %d, dilation %d", c->o.stride, c->o.dilation);
     if (c->o.groups < 1) return ag_fail(AG_ERR_SHAPE, "%d groups", c->o.groups);
-    if (c->o.activation != AG_LINEAR && c->o.activation != AG_RELU)
-        return ag_fail(AG_ERR_SHAPE, "a product fuses no activation but ReLU");
-    return c->kh < 1 || c->kw < 1 ? ag_fail(AG_ERR_SHAPE, "kernel %d x %d", c->kh, c->kw) : AG_OK;
+    if (c->kh < 1 || c->kw < 1) return ag_fail(AG_ERR_SHAPE, "kernel %d x %d", c->kh, c->kw);
+    return ag__check_fused(c->o.activation);
 }
 
 static ag_err check_extras(const ag_tensor *y, const conv *c)
 {
-    if (c->bias && (y->in[2]->rank != 1 || y->in[2]->shape[0] != y->shape[3]))
-        return ag_fail(AG_ERR_SHAPE, "the bias must be [%lld]", (long long)y->shape[3]);
-    if (c->residual && !ag__same_shape(y->in[2 + c->bias], y))
-        return ag_fail(AG_ERR_SHAPE, "the residual must be %s", ag__shape_text(y));
-    return AG_OK;
+    return ag__check_extras(y, c->bias ? y->in[2] : NULL, c->residual ? y->in[2 + c->bias] : NULL);
 }
 
 /* ---- conv2d ---------------------------------------------------------------------------------------------------- */

@@ -78,20 +78,14 @@ static ag_err check_options(const conv *c)
     if (o->stride < 1 || o->stride_t < 1 || o->dilation < 1 || o->dilation_t < 1 || o->groups < 1)
         return ag_fail(AG_ERR_SHAPE, "strides %d and %d, dilations %d and %d, %d groups", o->stride_t, o->stride,
                        o->dilation_t, o->dilation, o->groups);
-    if (o->activation != AG_LINEAR && o->activation != AG_RELU)
-        return ag_fail(AG_ERR_SHAPE, "a product fuses no activation but ReLU");
     for (int i = 0; i < 3; i++)
         if (c->kernel[i] < 1) return ag_fail(AG_ERR_SHAPE, "a kernel of size %d", c->kernel[i]);
-    return AG_OK;
+    return ag__check_fused(o->activation);
 }
 
 static ag_err check_extras(const ag_tensor *y, const conv *c)
 {
-    if (c->bias && (y->in[2]->rank != 1 || y->in[2]->shape[0] != y->shape[4]))
-        return ag_fail(AG_ERR_SHAPE, "the bias must be [%lld]", (long long)y->shape[4]);
-    if (c->residual && !ag__same_shape(y->in[2 + c->bias], y))
-        return ag_fail(AG_ERR_SHAPE, "the residual must be %s", ag__shape_text(y));
-    return AG_OK;
+    return ag__check_extras(y, c->bias ? y->in[2] : NULL, c->residual ? y->in[2 + c->bias] : NULL);
 }
 
 static ag_conv3d_options linear(const conv *c, const ag_tensor *x)

@@ -148,15 +148,15 @@ ag_tensor *ag_cross_entropy(ag_tensor *logits, ag_tensor *target, ag_tensor *wei
 {
     ag_tensor *loss = ag_cross_entropy_rows(logits, target, smoothing), *w = weight;
     if (!loss) return NULL;
+    if (w && !ag__same_shape(w, loss))
+        return ag__mistake(loss->graph, "cross_entropy", "weights %s for losses %s", ag__shape_text(w),
+                           ag__shape_text(loss));
     if (target->dtype == AG_I32) {
         ag_tensor *valid = ag__node(AG__OP_counted, 1, &target, NULL, 0);
         valid = valid ? ag_reshape(valid, loss->rank, loss->shape) : NULL;
         w = w ? ag_mul(w, valid) : valid;
     }
     if (!w) return ag_mean(loss);
-    if (!ag__same_shape(w, loss))
-        return ag_graph_fail(loss->graph, AG_ERR_SHAPE, "cross_entropy: weights %s for losses %s", ag__shape_text(w),
-                             ag__shape_text(loss));
     ag_tensor *sum = ag_sum(w), *least = ag_constant(loss->graph, 1e-30, 0, NULL);
     return ag_div(ag_sum(ag_mul(loss, w)), ag_select(ag_less(least, sum), sum, ag_constant(loss->graph, 1, 0, NULL)));
 }

@@ -43,18 +43,13 @@ static ag_err matmul_shape(ag_tensor *y)
     if (err || (err = ag__check_type(b, AG_REAL, "the right matrix"))) return err;
     if (a->rank < 2 || b->rank < 2) return ag_fail(AG_ERR_SHAPE, "both must have two axes or more");
     if (inner(y) != (o->tb ? columns_of(b) : rows_of(b))) return ag_fail(AG_ERR_SHAPE, "the inner sizes differ");
-    if (o->activation != AG_LINEAR && o->activation != AG_RELU)
-        return ag_fail(AG_ERR_SHAPE, "a product fuses no activation but ReLU");
+    if ((err = ag__check_fused(o->activation))) return err;
     const int rank = a->rank > b->rank ? a->rank : b->rank;
     if ((err = batch_shape(a, b, rank, shape))) return err;
     shape[rank - 2] = o->ta ? columns_of(a) : rows_of(a);
     shape[rank - 1] = o->tb ? rows_of(b) : columns_of(b);
     if ((err = ag__shape_set(y, rank, shape))) return err;
-    if (o->bias && (y->in[2]->rank != 1 || y->in[2]->shape[0] != columns_of(y)))
-        return ag_fail(AG_ERR_SHAPE, "the bias must be [%lld]", (long long)columns_of(y));
-    if (o->residual && !ag__same_shape(y->in[2 + o->bias], y))
-        return ag_fail(AG_ERR_SHAPE, "the residual must be %s", ag__shape_text(y));
-    return AG_OK;
+    return ag__check_extras(y, o->bias ? y->in[2] : NULL, o->residual ? y->in[2 + o->bias] : NULL);
 }
 
 /* Strides of the leading axes of x among those of y. */

@@ -247,8 +247,7 @@ ag_tensor *ag_group_norm(ag_tensor *x, ag_tensor *weight, ag_tensor *bias, int64
 {
     if (!x) return NULL;
     const int64_t c = ag_dim(x, -1), n = ag_dim(x, 0);
-    if (x->rank < 2)
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "group_norm of %s: it takes [N,...,C]", ag__shape_text(x));
+    if (x->rank < 2) return ag__mistake(x->graph, "group_norm", "%s is not [N,...,C]", ag__shape_text(x));
     return node(x, weight, bias,
                 (k_norm){.n = n,
                          .s = x->numel / n / c,

@@ -117,8 +117,7 @@ ag_tensor *ag_slice_axis(ag_tensor *x, int axis, int64_t start, int64_t size)
     if (!x) return NULL;
     int64_t from[AG_MAX_RANK] = {0}, sizes[AG_MAX_RANK];
     const int at = axis < 0 ? axis + x->rank : axis;
-    if (at < 0 || at >= x->rank)
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "slice: no axis %d in %s", axis, ag__shape_text(x));
+    if (at < 0 || at >= x->rank) return ag__mistake(x->graph, "slice", "no axis %d in %s", axis, ag__shape_text(x));
     memcpy(sizes, x->shape, sizeof sizes);
     from[at] = start;
     sizes[at] = size;
@@ -133,8 +132,7 @@ void ag_split(ag_tensor *x, int axis, int n, const int64_t *sizes, ag_tensor **o
     if (!x) return;
     for (int i = 0; sizes && i < n; i++) at += sizes[i];
     if (sizes ? at != total : n < 1 || total % n) {
-        ag_graph_fail(x->graph, AG_ERR_SHAPE, "split: axis %d of %s is not the sum of %d parts", axis,
-                      ag__shape_text(x), n);
+        ag__mistake(x->graph, "split", "axis %d of %s is not the sum of %d parts", axis, ag__shape_text(x), n);
         return;
     }
     at = 0;

@@ -75,7 +75,7 @@ ag_tensor *ag_transpose(ag_tensor *x, int a, int b)
     a += a < 0 ? x->rank : 0;
     b += b < 0 ? x->rank : 0;
     if (a < 0 || b < 0 || a >= x->rank || b >= x->rank)
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "transpose: %s lacks axis %d or %d", ag__shape_text(x), a, b);
+        return ag__mistake(x->graph, "transpose", "%s lacks axis %d or %d", ag__shape_text(x), a, b);
     axes[a] = b;
     axes[b] = a;
     return ag_permute(x, axes);
@@ -121,8 +121,7 @@ static ag_tensor *to_pixels(ag_tensor *x, int r, bool inner, const char *name)
     if (!x) return NULL;
     const int64_t *s = x->shape;
     if (x->rank != 4 || r < 1 || s[3] % ((int64_t)r * r))
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "%s by %d: %s is not [N,H,W,C*%d*%d]", name, r, ag__shape_text(x),
-                             r, r);
+        return ag__mistake(x->graph, name, "%s is not [N,H,W,C*%d*%d]", ag__shape_text(x), r, r);
     const int64_t c = s[3] / r / r;
     const int64_t apart[2][6] = {{s[0], s[1], s[2], r, r, c}, {s[0], s[1], s[2], c, r, r}};
     const int axes[2][6] = {{0, 1, 3, 2, 4, 5}, {0, 1, 4, 2, 5, 3}};
@@ -135,8 +134,7 @@ static ag_tensor *to_channels(ag_tensor *x, int r, bool inner, const char *name)
     if (!x) return NULL;
     const int64_t *s = x->shape;
     if (x->rank != 4 || r < 1 || s[1] % r || s[2] % r)
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "%s by %d: %s is not [N,%d*h,%d*w,C]", name, r, ag__shape_text(x),
-                             r, r);
+        return ag__mistake(x->graph, name, "%s is not [N,%d*h,%d*w,C]", ag__shape_text(x), r, r);
     const int64_t h = s[1] / r, w = s[2] / r;
     const int axes[2][6] = {{0, 1, 3, 2, 4, 5}, {0, 1, 3, 5, 2, 4}};
     ag_tensor *y = ag_permute(ag_reshape(x, 6, (int64_t[]){s[0], h, r, w, r, s[3]}), axes[inner]);

@@ -5,7 +5,8 @@
 static ag_err relu_mask_shape(ag_tensor *y)
 {
     if (!ag__same_shape(y->in[0], y->in[1])) return ag_fail(AG_ERR_SHAPE, "the two shapes differ");
-    return ag__shape_unary(y);
+    const ag_err err = ag__check_type(y->in[1], AG_REAL, "the result of relu");
+    return err ? err : ag__shape_unary(y);
 }
 
 static void relu_mask_run(const ag_tensor *y) { k.relu_mask(y->numel, ag__in(y, 0), ag__in(y, 1), y->data); }

@@ -254,7 +254,7 @@ static bool images(const ag_tensor *x, const char *name)
 {
     if (!x || x->graph->error) return false;
     if (x->rank == 4) return true;
-    ag_graph_fail(x->graph, AG_ERR_SHAPE, "%s: %s is not [N,H,W,C]", name, ag__shape_text(x));
+    ag__mistake(x->graph, name, "%s is not [N,H,W,C]", ag__shape_text(x));
     return false;
 }
 
@@ -269,8 +269,8 @@ ag_tensor *ag_resize(ag_tensor *x, int64_t h, int64_t w, ag_resize_mode mode)
 {
     if (!images(x, "resize")) return NULL;
     if (h < 1 || w < 1 || h > INT32_MAX || w > INT32_MAX || (unsigned)mode > AG_BICUBIC_ANTIALIAS)
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "resize: %s to %lld x %lld in mode %d", ag__shape_text(x),
-                             (long long)h, (long long)w, (int)mode);
+        return ag__mistake(x->graph, "resize", "%s to %lld x %lld in mode %d", ag__shape_text(x), (long long)h,
+                           (long long)w, (int)mode);
     return apply(x, resize_table(x->graph, x->shape[1], h, mode), resize_table(x->graph, x->shape[2], w, mode));
 }
 
@@ -287,8 +287,8 @@ ag_tensor *ag_filter2d(ag_tensor *x, int n, const double *taps, int stride, int 
     const int64_t h = windows(x->shape[1], n, stride, before + after),
                   w = windows(x->shape[2], n, stride, before + after);
     if (before < 0 || after < 0 || !h || !w)
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "filter2d: %d taps of stride %d, pad %d and %d, on %s", n, stride,
-                             before, after, ag__shape_text(x));
+        return ag__mistake(x->graph, "filter2d", "%d taps of stride %d, pad %d and %d, on %s", n, stride, before, after,
+                           ag__shape_text(x));
     return apply(x, window_table(x->graph, x->shape[1], h, n, taps, stride, before, false),
                  window_table(x->graph, x->shape[2], w, n, taps, stride, before, false));
 }
@@ -301,8 +301,8 @@ ag_tensor *ag_avg_pool2d(ag_tensor *x, const ag_pool2d_options *o)
     const int64_t h = windows(x->shape[1], o->kernel, stride, 2 * o->pad),
                   w = windows(x->shape[2], o->kernel, stride, 2 * o->pad);
     if (o->kernel > MANY || o->pad < 0 || o->pad > o->kernel / 2 || !h || !w)
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "avg_pool2d: kernel %d, stride %d, pad %d on %s", o->kernel,
-                             stride, o->pad, ag__shape_text(x));
+        return ag__mistake(x->graph, "avg_pool2d", "kernel %d, stride %d, pad %d on %s", o->kernel, stride, o->pad,
+                           ag__shape_text(x));
     for (int i = 0; i < o->kernel; i++) weight[i] = 1.0 / o->kernel;
     return apply(x, window_table(x->graph, x->shape[1], h, o->kernel, weight, stride, o->pad, o->exclude_padding),
                  window_table(x->graph, x->shape[2], w, o->kernel, weight, stride, o->pad, o->exclude_padding));
@@ -315,8 +315,8 @@ ag_tensor *ag_avg_pool_frames(ag_tensor *x, int kernel, int stride)
     if (!stride) stride = kernel;
     const int64_t t = x->rank == 5 ? windows(x->shape[1], kernel, stride, 0) : 0;
     if (kernel > MANY || !t)
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "avg_pool_frames: kernel %d, stride %d on %s", kernel, stride,
-                             ag__shape_text(x));
+        return ag__mistake(x->graph, "avg_pool_frames", "kernel %d, stride %d on %s", kernel, stride,
+                           ag__shape_text(x));
     const int64_t *s = x->shape, size = s[2] * s[3];
     for (int i = 0; i < kernel; i++) weight[i] = 1.0 / kernel;
     ag_tensor *y = ag_reshape(x, 4, (int64_t[]){s[0], s[1], size, s[4]});
@@ -327,8 +327,7 @@ ag_tensor *ag_avg_pool_frames(ag_tensor *x, int kernel, int stride)
 ag_tensor *ag_global_average(ag_tensor *x)
 {
     if (!x || x->graph->error) return NULL;
-    if (x->rank < 3)
-        return ag_graph_fail(x->graph, AG_ERR_SHAPE, "global_average: %s is not [N,...,C]", ag__shape_text(x));
+    if (x->rank < 3) return ag__mistake(x->graph, "global_average", "%s is not [N,...,C]", ag__shape_text(x));
     const int64_t n = x->shape[0], c = x->shape[x->rank - 1], size = x->numel / n / c;
     ag_tensor *y = ag_reshape(x, 4, (int64_t[]){n, size, 1, c});
     y = apply(y, resize_table(x->graph, size, 1, AG_AREA), identity_table(x->graph, 1));

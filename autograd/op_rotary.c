@@ -51,7 +51,9 @@ static ag_err rotary_table_shape(ag_tensor *y)
     if (o->width < 2 || o->width % (o->columns ? 4 : 2))
         return ag_fail(AG_ERR_SHAPE, "a head of %lld numbers; it needs pairs (on a grid, in both halves)",
                        (long long)o->width);
-    if (o->rows < 1 || o->columns < 0 || o->lead < 0) return ag_fail(AG_ERR_SHAPE, "negative sizes");
+    if (o->rows < 1 || o->columns < 0 || o->lead < 0)
+        return ag_fail(AG_ERR_SHAPE, "%lld slots, then %lld rows of %lld columns", (long long)o->lead,
+                       (long long)o->rows, (long long)o->columns);
     return ag__shape_set(y, 3, (int64_t[]){o->lead + o->rows * (o->columns ? o->columns : 1), o->width / 2, 2});
 }
 

@@ -8,6 +8,9 @@ static ag_err last_shape(ag_tensor *y)
     y->dtype = y->in[y->inputs - 1]->dtype;
     if (!ag__same_shape(y->in[0], y->in[y->inputs - 1]))
         return ag_fail(AG_ERR_SHAPE, "latents and quantized have different shapes");
+    if (y->in[0]->dtype != y->dtype)
+        return ag_fail(AG_ERR_SHAPE, "latents are %s and quantized %s", ag_dtype_name(y->in[0]->dtype),
+                       ag_dtype_name(y->dtype));
     return ag__shape_copy(y, y->in[0]);
 }
 

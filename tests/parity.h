@@ -216,7 +216,8 @@ static void parity_check(const parity_case *of, double tolerance)
     parity_end(&c);
 }
 
-static void parity_check_all(const char *fixture, int count, const parity_case *cases, double tolerance)
+__attribute__((unused)) static void parity_check_all(const char *fixture, int count, const parity_case *cases,
+                                                     double tolerance)
 {
     parity_file = H5Fopen(fixture, H5F_ACC_RDONLY, H5P_DEFAULT);
     assert_true(parity_file >= 0);
@@ -227,7 +228,7 @@ static void parity_check_all(const char *fixture, int count, const parity_case *
 }
 
 /* Every case with 1, 2, 3, 4 and 8 threads: all results and gradients have the same bits. */
-static void parity_check_threads(int count, const parity_case *cases)
+__attribute__((unused)) static void parity_check_threads(int count, const parity_case *cases)
 {
     for (int i = 0; i < count; i++) {
         ag_cpu_set_threads(1);

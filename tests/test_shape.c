@@ -204,7 +204,7 @@ static run run_case(int number)
     run c = {.g = ag_graph_new(1)};
     int64_t shape[AG_MAX_RANK];
     for (int rank; c.n < MOST_INPUTS; c.n++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "d%d", c.n);
         if ((rank = shape_of(cases[number].name, name, shape)) < 0) break;
         c.x[c.n] = ag_input(c.g, name, AG_REAL, rank, shape);
@@ -454,9 +454,9 @@ static void layers_take_groups_dilation_and_uneven_padding(void **state)
 static void masked_convolutions_do_not_see_what_comes_later(void **state)
 {
     (void)state;
-    enum { H = 6, W = 7, Y = 3, X = 2 };
+    enum { ROWS = 6, COLUMNS = 7, Y = 3, X = 2 };
     ag_graph *g = ag_graph_new(1);
-    ag_tensor *x = ag_input(g, "x", AG_REAL, 4, SIZES(1, H, W, 2)), *dx;
+    ag_tensor *x = ag_input(g, "x", AG_REAL, 4, SIZES(1, ROWS, COLUMNS, 2)), *dx;
     ag_tensor *a = ag_input(g, "a", AG_REAL, 4, SIZES(5, 5, 2, 3)),
               *b = ag_input(g, "b", AG_REAL, 4, SIZES(3, 3, 3, 1));
     const ag_conv2d_options two = {.pad = {2, 2, 2, 2}}, one = {.pad = {1, 1, 1, 1}};
@@ -468,9 +468,9 @@ static void masked_convolutions_do_not_see_what_comes_later(void **state)
     fill(x, 0), fill(a, 100), fill(b, 300);
     assert_int_equal(ag_graph_run(g, 1), AG_OK);
     int seen = 0;
-    for (int i = 0; i < H * W * 2; i++) {
+    for (int i = 0; i < ROWS * COLUMNS * 2; i++) {
         const bool nonzero = ((real *)ag_data(dx))[i] != 0;
-        if (nonzero && i / 2 >= Y * W + X) fail_msg("position %d is seen", i / 2);
+        if (nonzero && i / 2 >= Y * COLUMNS + X) fail_msg("position %d is seen", i / 2);
         seen += nonzero;
     }
     assert_true(seen > 20);
@@ -503,7 +503,7 @@ static void mistakes_are_named(void **state)
     REFUSED("pad of [2,4,6,3]", ag_pad(x, SIZES(0, 0, -1, 0), SIZES(0, 0, 0, 0), 0));
     REFUSED("name each", ag_permute(x, (const int[]){0, 1, 1, 2}));
     REFUSED("differs from the first", ag_concat(2, (ag_tensor *[]){x, ag_slice_axis(x, 1, 0, 2)}, 2));
-    REFUSED("pixel_shuffle by 2", ag_pixel_shuffle(x, 2));
+    REFUSED("pixel_shuffle: [2,4,6,3] is not [N,H,W,C*2*2]", ag_pixel_shuffle(x, 2));
     REFUSED("inner sizes", ag_matmul(x, x, false, false));
     REFUSED("broadcast", ag_matmul(x, ag_constant(ag_graph_of(x), 0, 3, SIZES(3, 3, 3)), false, false));
     REFUSED("2 groups", ag_conv2d(x, ag_constant(ag_graph_of(x), 0, 4, SIZES(1, 1, 3, 4)), NULL, NULL,
