@@ -186,6 +186,17 @@ static void attention_rotary(parity *c)
     RESULT(nn_attention(c->s, x, &o));
 }
 
+static void attention_one_layer(parity *c)
+{
+    const nn_attention_opt o = {.heads = 2, .width = 12, .names.qkv = "qkv"};
+    RESULT(nn_attention(c->s, IN(2, 5, 8), &o));
+}
+
+static void attention_no_qkv_bias(parity *c)
+{
+    RESULT(nn_attention(c->s, IN(2, 5, 8), &(nn_attention_opt){.heads = 2, .no_qkv_bias = true}));
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------------------------------ */
 
 static const parity_case cases[] = {
@@ -220,6 +231,8 @@ static const parity_case cases[] = {
     CASE(attention_self),
     CASE(attention_cross, .prepare = pad_keys),
     CASE(attention_rotary),
+    CASE(attention_one_layer),
+    CASE(attention_no_qkv_bias),
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
