@@ -14,17 +14,17 @@ fi
 results=$(mktemp) failed=$(mktemp)
 trap 'rm -f "$results" "$failed"' EXIT
 
-# note WORK WHO COMMAND...: keeps samples/s and MiB of the line it prints.
+# note JOB WHO COMMAND...: keeps samples/s and MiB of the line it prints.
 note() {
-    work=$1 who=$2
+    of=$1 who=$2
     shift 2
-    if grep -qx "$work $who" "$failed"; then return; fi
+    if grep -qx "$of $who" "$failed"; then return; fi
     if line=$("$@" 2>/dev/null); then
         echo "$line" >&2
-        echo "$line" | sed -n "s|.*: \([0-9.]*\) samples/s.*RSS \([0-9]*\) MiB|$work $who \1 \2|p" >>"$results"
+        echo "$line" | sed -n "s|.*: \([0-9.]*\) samples/s.*RSS \([0-9]*\) MiB|$of $who \1 \2|p" >>"$results"
     else
-        echo "$work: $who does not run, left out" >&2
-        echo "$work $who" >>"$failed"
+        echo "$of: $who does not run, left out" >&2
+        echo "$of $who" >>"$failed"
     fi
 }
 round=0

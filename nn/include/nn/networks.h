@@ -11,7 +11,7 @@
 #ifndef NN_NETWORKS_H
 #define NN_NETWORKS_H
 
-#include "nn/nn.h"
+#include "nn/quantizer.h"
 
 enum { NN_MOST_LEVELS = 8 };
 
@@ -96,5 +96,86 @@ typedef struct nn_gpt_opt {
 } nn_gpt_opt;
 /* codes [N,L] i32, L <= slots -> logits [N,L,out]. */
 ag_tensor *nn_gpt(nn_scope s, ag_tensor *codes, const nn_gpt_opt *o);
+
+/* ---- VQ-VAE-2 -----------------------------------------------------------------------------------------------------------
+ * Razavi, van den Oord, Vinyals 2019, arXiv:1906.00446. Level 0 is the coarsest; the finest is a quarter of the image, each
+ * other half of the one below. Parameters are below enc_b, quantize_conv_t, quantize_t, dec_t, upsample_t, dec, ... (b, m, t). */
+enum { NN_VQVAE2_LEVELS = 3 };
+typedef struct nn_vqvae2_opt {
+    int levels;                                   /* 2 or 3; 1: a VQ-VAE */
+    int64_t hidden;                               /* channels, 128 */
+    int64_t residual;                             /* channels inside residual blocks, 32 */
+    int blocks;                                   /* residual blocks of each encoder and decoder, 2 */
+    int64_t channels;                             /* of the image */
+    nn_quantizer_opt quantizer[NN_VQVAE2_LEVELS]; /* of each level */
+} nn_vqvae2_opt;
+typedef struct nn_vqvae2_encoded {
+    nn_quantized q[NN_VQVAE2_LEVELS];      /* of each level */
+    ag_tensor *features[NN_VQVAE2_LEVELS]; /* [N,h,w,hidden] of each level's encoder */
+} nn_vqvae2_encoded;
+/* x [N,H,W,channels], H and W multiples of 2^(levels+1); `step` as in nn_quantize. All NULL after a mistake. */
+nn_vqvae2_encoded nn_vqvae2_encode(nn_scope s, ag_tensor *x, const nn_vqvae2_opt *o, ag_tensor *step);
+/* latents[levels], coarsest first, [N,h,w,D] -> [N,4h,4w,channels], h x w the size of the finest. */
+ag_tensor *nn_vqvae2_decode(nn_scope s, ag_tensor *const *latents, const nn_vqvae2_opt *o);
+
+/* ---- ViT-VQGAN ----------------------------------------------------------------------------------------------------------
+ * Yu et al. 2022, arXiv:2110.04627, 3.1. The public code has tanh in the MLP of every block and no head; the paper says a head
+ * of two layers with tanh between, and leaves the blocks as they are. */
+typedef struct nn_vit_opt {
+    int patch;     /* pixels at a side; height and width are multiples of it */
+    int64_t width; /* channels d, a multiple of 4 */
+    int blocks;
+    int64_t heads;
+    int64_t heads_width; /* of all heads together; 0 = width */
+    int64_t hidden;      /* of the MLPs; 0 = 4 width */
+    nn_mlp_activation activation;
+    bool head; /* linear, tanh, linear behind the transformer */
+    double dropout;
+    int64_t channels; /* of the image */
+} nn_vit_opt;
+/* x [N,H,W,channels] -> [N,H/patch,W/patch,width]. Positions are fixed sines, in the buffer `en_pos_embedding`. */
+ag_tensor *nn_vit_encoder(nn_scope s, ag_tensor *x, const nn_vit_opt *o);
+/* z [N,h,w,width] -> [N,h*patch,w*patch,channels]. The last layer is `to_pixel.1`. */
+ag_tensor *nn_vit_decoder(nn_scope s, ag_tensor *z, const nn_vit_opt *o);
+
+/* ---- DALL-E dVAE ----------------------------------------------------------------------------------------------------------
+ * Ramesh et al. 2021, arXiv:2102.12092, appendix A.1. Four groups of width, 2, 4 and 8 times that; a map an eighth of the image. */
+typedef struct nn_dvae_opt {
+    int64_t width;   /* 256 */
+    int blocks;      /* in a group, 2 */
+    int64_t codes;   /* K, 8192 */
+    int64_t initial; /* channels behind the decoder's first layer; 0 = 128 */
+    int64_t out; /* channels of the decoder: twice the image's, mean and log scale of the logit-Laplace likelihood */
+} nn_dvae_opt;
+ag_tensor *nn_dvae_encoder(nn_scope s, ag_tensor *x, const nn_dvae_opt *o); /* [N,H,W,C] -> logits [N,H/8,W/8,codes] */
+ag_tensor *nn_dvae_decoder(nn_scope s, ag_tensor *y, const nn_dvae_opt *o); /* shares [N,h,w,codes] -> [N,8h,8w,out] */
+
+/* ---- MaskGIT's VQGAN --------------------------------------------------------------------------------------------------------
+ * Chang et al. 2022, arXiv:2202.04200, 3.1. */
+typedef struct nn_maskgit_opt {
+    int64_t ch; /* 128 */
+    int levels, ch_mult[NN_MOST_LEVELS];
+    int blocks; /* residual blocks of a level, of an encoder and of a decoder, 2 */
+    int64_t z_channels, channels;
+    int64_t groups;      /* of the norms; 0 = 32 */
+    bool published_skip; /* where channels change, h + W h as in the published network instead of h + W x */
+} nn_maskgit_opt;
+/* x [N,H,W,channels] -> [N,H/f,W/f,z_channels], f = 2^(levels-1). */
+ag_tensor *nn_maskgit_encoder(nn_scope s, ag_tensor *x, const nn_maskgit_opt *o);
+ag_tensor *nn_maskgit_decoder(nn_scope s, ag_tensor *z, const nn_maskgit_opt *o); /* and back */
+
+/* ---- Open-MAGVIT2 -----------------------------------------------------------------------------------------------------------
+ * Yu et al. 2024, arXiv:2310.05737; Luo et al. 2024, arXiv:2409.04410. */
+typedef struct nn_magvit2_opt {
+    int64_t ch; /* 128 */
+    int levels, ch_mult[NN_MOST_LEVELS];
+    int blocks; /* residual blocks of a level, of an encoder and of a decoder, 4 */
+    int64_t z_channels, channels;
+    int64_t groups; /* of the norms; 0 = 32 */
+} nn_magvit2_opt;
+/* x [N,H,W,channels] -> [N,H/f,W/f,z_channels], f = 2^(levels-1). */
+ag_tensor *nn_magvit2_encoder(nn_scope s, ag_tensor *x, const nn_magvit2_opt *o);
+ag_tensor *nn_magvit2_decoder(nn_scope s, ag_tensor *z,
+                              const nn_magvit2_opt *o); /* and back; maps of two positions or more */
 
 #endif
