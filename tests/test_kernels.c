@@ -38,7 +38,14 @@ static int find_tables(void **state)
 
 /* ---- guarded memory ---------------------------------------------------------------------------------------------------- */
 
-enum { GUARD = 256 }; /* bytes of NaN on each side */
+enum { GUARD = 256 }; /* bytes of NaN on each side; the address checker, if there is one, refuses any access to them */
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, size)   ((void)(p), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(p, size) ((void)(p), (void)(size))
+#endif
 
 /* `bytes` with GUARD bytes of 0xff (a NaN, an impossible code) before and after; not aligned beyond 16. */
 static void *guarded(size_t bytes)
@@ -46,12 +53,16 @@ static void *guarded(size_t bytes)
     char *p = malloc(bytes + 2 * GUARD);
     assert_non_null(p);
     memset(p, 0xff, bytes + 2 * GUARD);
+    ASAN_POISON_MEMORY_REGION(p, GUARD);
+    ASAN_POISON_MEMORY_REGION(p + GUARD + bytes, GUARD);
     return p + GUARD;
 }
 
 static void guarded_free(void *p, size_t bytes)
 {
     const unsigned char *at = p;
+    ASAN_UNPOISON_MEMORY_REGION(at - GUARD, GUARD);
+    ASAN_UNPOISON_MEMORY_REGION(at + bytes, GUARD);
     for (size_t i = 1; i <= GUARD; i++) {
         assert_int_equal(at[-(ptrdiff_t)i], 0xff);
         assert_int_equal(at[bytes + i - 1], 0xff);
