@@ -395,28 +395,55 @@ static void check_gemm(const k_table *t, bool ta, bool tb, int64_t m, int64_t n,
 static void products_equal_plain_loops(void **state)
 {
     (void)state;
-    static const int shapes[][3] = {{1, 1, 1}, {3, 5, 7}, {33, 17, 64}, {200, 65, 31}, {5, 700, 9}, {129, 600, 40}};
+    static const int shapes[][3] = {{1, 1, 1},      {3, 5, 7},    {33, 17, 64}, {200, 65, 31},  {5, 700, 9},
+                                    {129, 600, 40}, {1, 96, 300}, {8, 64, 513}, {270, 33, 257}, {9, 70, 600}};
     for (int i = 0; i < table_count; i++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
             for (int way = 0; way < 4; way++)
                 check_gemm(tables[i], way & 1, way & 2, shapes[s][0], shapes[s][1], shapes[s][2]);
 }
 
+/* The sum of the whole inner dimension, in chunks, meets bias, residual and ReLU once. */
+static void a_product_adds_bias_and_residual_and_cuts_off(void **state)
+{
+    (void)state;
+    enum { M = 21, N = 75, KK = 600 };
+    real *a = numbers(M * KK), *b = numbers(KK * N), *bias = numbers(N), *residual = numbers(M * N);
+    const k_epilogue e = {.bias = bias, .residual = residual, .activation = K_RELU};
+    for (int i = 0; i < table_count; i++) {
+        real *c = guarded(M * N * sizeof(real)), *sum = numbers(M * N);
+        tables[i]->gemm(false, false, M, N, KK, a, b, sum);
+        tables[i]->gemm_batch(false, false, 0, NULL, M, N, KK, &(k_strided){.data = a}, &(k_strided){.data = b}, &e, c);
+        for (int64_t j = 0; j < M * N; j++) {
+            const double want = (double)sum[j] + (double)bias[j % N] + (double)residual[j];
+            assert_true(fabs((double)c[j] - (want < 0 ? 0 : want)) <= tolerance(KK));
+        }
+        guarded_free(c, M * N * sizeof(real));
+        numbers_free(sum, M * N);
+    }
+    numbers_free(a, M * KK), numbers_free(b, KK * N), numbers_free(bias, N), numbers_free(residual, M * N);
+}
+
+static void check_threads_of_gemm(const k_table *t, bool ta, bool tb, int64_t m, int64_t n, int64_t kk)
+{
+    real *a = numbers(m * kk), *b = numbers(kk * n), *c[2] = {numbers(m * n), numbers(m * n)};
+    for (int threads = 1; threads <= 8; threads++) {
+        omp_set_num_threads(threads);
+        t->gemm(ta, tb, m, n, kk, a, b, c[threads > 1]);
+        if (threads > 1) assert_memory_equal(c[0], c[1], (size_t)(m * n) * sizeof(real));
+    }
+    numbers_free(a, m * kk), numbers_free(b, kk * n), numbers_free(c[0], m * n), numbers_free(c[1], m * n);
+}
+
 static void thread_count_changes_no_bit_of_a_product(void **state)
 {
     (void)state;
-    static const int shapes[][3] = {{64, 64, 5000}, {512, 512, 512}, {3000, 100, 70}};
+    static const int shapes[][3] = {{64, 64, 3000}, {301, 515, 300}, {1500, 100, 70}};
     const int before = omp_get_max_threads();
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        const int64_t m = shapes[s][0], n = shapes[s][1], kk = shapes[s][2];
-        real *a = numbers(m * kk), *b = numbers(kk * n), *c[2] = {numbers(m * n), numbers(m * n)};
-        for (int threads = 1; threads <= 8; threads++) {
-            omp_set_num_threads(threads);
-            tables[0]->gemm(false, false, m, n, kk, a, b, c[threads > 1]);
-            if (threads > 1) assert_memory_equal(c[0], c[1], (size_t)(m * n) * sizeof(real));
-        }
-        numbers_free(a, m * kk), numbers_free(b, kk * n), numbers_free(c[0], m * n), numbers_free(c[1], m * n);
-    }
+    for (int i = 0; i < table_count; i++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+            for (int way = 0; way < 4; way++)
+                check_threads_of_gemm(tables[i], way & 1, way & 2, shapes[s][0], shapes[s][1], shapes[s][2]);
     omp_set_num_threads(before);
 }
 
@@ -525,6 +552,7 @@ int main(void)
         cmocka_unit_test(thread_count_changes_no_bit_of_a_convolution),
         cmocka_unit_test(relu_of_a_convolution_keeps_nan),
         cmocka_unit_test(products_equal_plain_loops),
+        cmocka_unit_test(a_product_adds_bias_and_residual_and_cuts_off),
         cmocka_unit_test(thread_count_changes_no_bit_of_a_product),
         cmocka_unit_test(nearest_code_equals_brute_force),
         cmocka_unit_test(equal_codes_give_the_lowest_index),

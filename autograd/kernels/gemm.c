@@ -6,12 +6,14 @@
  *     for each panel: its terms of B are packed as [term][K_PANEL], which stay in the first or second cache
  *       for each tile of rows: C's tile (+)= rows times panel, sums in registers; the last chunk adds bias and residual
  *
- * Few rows (a step of sampling) read B where it lies: packing would cost as much as the product. The cuts follow from the sizes
- * alone, so the result does not depend on the number of threads. Goto, van de Geijn 2008, "Anatomy of high-performance matrix
- * multiplication", with one level of packing less. */
+ * Few rows (a step of sampling) read B where it lies: packing would cost as much as the product. A sum is made of whole chunks in
+ * order wherever its element lies in a unit, so the result does not depend on the number of threads.
+ * Goto, van de Geijn 2008, "Anatomy of high-performance matrix multiplication", with one level of packing less. */
 #include "vector.h"
 
-enum { TERMS = 256, UNIT_ROWS = 32 * K_ROWS, UNIT_COLUMNS = 16 * K_PANEL, UNITS = 32, FEW_ROWS = K_ROWS };
+#include <omp.h>
+
+enum { TERMS = 256, UNIT_ROWS = 32 * K_ROWS, UNIT_COLUMNS = 16 * K_PANEL, FEW_ROWS = K_ROWS };
 
 /* One matrix product; element (r,i) of op(A) is a[r * a_row + i * a_term], of op(B) (i,x) b[i * b_term + x * b_column]. */
 typedef struct product {
@@ -142,6 +144,9 @@ K_INLINE void tile(const product *p, const panel *q, int64_t y, int64_t rows, co
         row[r] = a + (r < rows ? r : rows - 1) * a_row;
         sum[r][0] = sum[r][1] = (kv){0};
     }
+    for (int r = 0; r < count; r++) /* where the sums will go: on its way while they are made */
+        for (int v = 0; v < vectors; v++)
+            __builtin_prefetch(p->c + (y + (r < rows ? r : rows - 1)) * p->n + q->x + v * VL, 1);
     for (int64_t i = 0; i < q->terms; i++, b += q->b_term) {
         const kv b0 = k_load(b), b1 = vectors > 1 ? k_load(b + VL) : (kv){0};
 #pragma GCC unroll 8
@@ -222,6 +227,13 @@ static void open_panel(const product *p, const unit *u, int64_t x, int64_t i, pa
         pack_columns_of_b(b, p->b_column, q->terms, q->lanes, width, room);
 }
 
+/* The next tile's rows of A, for the first panel; later panels find them in the cache. */
+static void prefetch_rows(const product *p, const unit *u, int64_t y, int64_t i, int64_t terms)
+{
+    for (int64_t r = y; r < k_min(y + K_ROWS, u->y1); r++)
+        for (int64_t t = 0; t < terms; t += 64 / (int64_t)sizeof(real)) __builtin_prefetch(p->a + r * p->a_row + i + t);
+}
+
 static void run_unit(const product *p, const unit *u)
 {
     _Alignas(64) real packed_b[TERMS * K_PANEL], packed_a[UNIT_ROWS * TERMS];
@@ -237,22 +249,32 @@ static void run_unit(const product *p, const unit *u)
                                  : p->m > 1 ? two ? lying_2 : lying_1
                                  : two      ? single_2
                                             : single_1;
-            for (int64_t y = u->y0; y < u->y1; y += K_ROWS)
+            for (int64_t y = u->y0; y < u->y1; y += K_ROWS) {
+                if (x == u->x0 && !packed) prefetch_rows(p, u, y + K_ROWS, i, q.terms);
                 run(p, &q, y, k_min(K_ROWS, u->y1 - y),
                     packed ? packed_a + (y - u->y0) * q.terms : p->a + y * p->a_row + i);
+            }
         }
         i += TERMS;
     } while (i < p->kk);
 }
 
-/* Rows and columns of a unit. Columns are cut first, since each unit packs B for its rows anew. */
+/* Rows and columns of a unit, so that each thread has four or more. Where only B is packed, once per unit, columns are cut first; else
+ * what is longer. No sum depends on these cuts. */
 static unit unit_size(bool ta, int64_t m, int64_t n, int64_t batch)
 {
-    const int64_t down = k_blocks(m, UNIT_ROWS);
-    int64_t rows = k_blocks(k_blocks(m, down), K_ROWS) * K_ROWS, columns = UNIT_COLUMNS;
-    while (!ta && columns > 2 * K_PANEL && batch * down * k_blocks(n, columns) < UNITS) columns /= 2;
-    while (rows > 8 * K_ROWS && batch * k_blocks(m, rows) * k_blocks(n, columns) < UNITS)
-        rows = k_blocks(rows / 2, K_ROWS) * K_ROWS;
+    const int64_t units = 4 * (int64_t)omp_get_max_threads();
+    int64_t rows = k_blocks(k_blocks(m, k_blocks(m, UNIT_ROWS)), K_ROWS) * K_ROWS, columns = UNIT_COLUMNS;
+    columns = k_min(columns, k_blocks(n, K_PANEL) * K_PANEL);
+    while (batch * k_blocks(m, rows) * k_blocks(n, columns) < units) {
+        const bool wide = columns > 2 * K_PANEL, high = rows > 8 * K_ROWS;
+        if (wide && (!ta || columns >= rows || !high))
+            columns = k_blocks(columns / 2, K_PANEL) * K_PANEL;
+        else if (high)
+            rows = k_blocks(rows / 2, K_ROWS) * K_ROWS;
+        else
+            break;
+    }
     return (unit){.y1 = rows, .x1 = columns};
 }
 

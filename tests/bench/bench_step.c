@@ -1,7 +1,8 @@
 /* Training steps on made-up data: samples/s, GFLOP/s and peak memory.
  *
- *     bench_step [WORK [BATCH [STEPS]]]        prints the median step after three that do not count
+ *     bench_step [WORK [BATCH [STEPS [DEPTH]]]]        prints the median step after three that do not count
  *
+ * With DEPTH also the profile, per operation and per scope of DEPTH name parts.
  * Works: vqvae (CIFAR-10), encode (its codes only), vqgan64 (the VQGAN network at 64 px), gpt-WIDTH-LENGTH (eight blocks). A number
  * instead of a work is the batch of vqvae. tests/bench/compare_torch.sh runs it in turn with the same works in PyTorch. */
 #include <omp.h>
@@ -154,7 +155,7 @@ static double run(const step *s, int n)
     return now() - start;
 }
 
-static int measure(const work *w, int64_t batch, int steps)
+static int measure(const work *w, int64_t batch, int steps, int profile)
 {
     step s = build(w, batch);
     double *seconds = malloc((size_t)steps * sizeof *seconds);
@@ -163,6 +164,7 @@ static int measure(const work *w, int64_t batch, int steps)
     if (ready) {
         fill(&s);
         for (int i = 1; i <= 3; i++) run(&s, i);
+        ag_graph_profile(s.g, profile > 0);
         for (int i = 0; i < steps; i++) seconds[i] = run(&s, i + 4);
         qsort(seconds, (size_t)steps, sizeof *seconds, by_value);
         getrusage(RUSAGE_SELF, &usage);
@@ -170,6 +172,8 @@ static int measure(const work *w, int64_t batch, int steps)
         printf("tessera %s %s batch %lld, %d threads: %.1f samples/s (%.1f ms/step, %.0f GFLOP/s), peak RSS %ld MiB\n",
                ag_cpu_kernels(), w->name, (long long)batch, omp_get_max_threads(), (double)batch / median, 1e3 * median,
                ag_graph_flops(s.g) / median / 1e9, usage.ru_maxrss / 1024);
+        ag_machine machine;
+        if (profile) ag_graph_profile_print(s.g, profile, ag_machine_measure(&machine) ? NULL : &machine, stdout);
     } else
         fprintf(stderr, "%s\n", ag_error_message());
     free(seconds);
@@ -187,8 +191,8 @@ int main(int argc, char **argv)
         if (!strcmp(works[i].name, name)) w = &works[i];
     const int64_t batch = argc > 1 + named ? atoll(argv[1 + named]) : w ? w->batch : 0;
     const int steps = argc > 2 + named ? atoi(argv[2 + named]) : 9;
-    if (w && batch >= 1 && steps >= 1) return measure(w, batch, steps);
-    fprintf(stderr, "bench_step [WORK [BATCH [STEPS]]]; works:");
+    if (w && batch >= 1 && steps >= 1) return measure(w, batch, steps, argc > 3 + named ? atoi(argv[3 + named]) : 0);
+    fprintf(stderr, "bench_step [WORK [BATCH [STEPS [DEPTH]]]]; works:");
     for (size_t i = 0; i < sizeof works / sizeof *works; i++) fprintf(stderr, " %s", works[i].name);
     fprintf(stderr, "\n");
     return 2;
