@@ -8,6 +8,7 @@
  * lion    p = (1 - rate decay) p - rate sign(beta1 m + (1 - beta1) g)          m = beta2 m + (1 - beta2) g
  *         Chen and others 2023, arXiv:2302.06675, algorithm 2
  *
+ * Nothing changes in a run whose norm was asked for and is not finite.
  * Before that, with a clip: g *= min(1, clip / (|g| + 1e-6)), |g| the norm of all gradients together (Pascanu, Mikolov, Bengio
  * 2013, arXiv:1211.5063); it is one pass over the gradients, and the factor is applied in the pass of the update.
  *
@@ -67,16 +68,18 @@ static size_t update_scratch(const ag_tensor *y)
     return most;
 }
 
-/* The factor for the gradients. */
-static double clip(const ag_tensor *y)
+/* The factor for the gradients; false: leave everything as it is. */
+static bool clip(const ag_tensor *y, double *scale)
 {
     const update *u = y->attr;
     double sum = 0;
-    if (u->clip <= 0 && !u->norm) return 1;
+    *scale = 1;
+    if (u->clip <= 0 && !u->norm) return true;
     for (int i = 0; i < u->n; i++) sum += k.sum_squares(y->in[i]->numel, ag__in(y, u->n + i), y->scratch);
     const double norm = sqrt(sum), factor = u->clip / (norm + 1e-6);
     if (u->norm) *(real *)y->in[y->inputs - 1]->data = (real)norm;
-    return u->clip > 0 && !(factor >= 1) ? factor : 1;
+    if (u->clip > 0 && !(factor >= 1)) *scale = factor;
+    return !u->norm || isfinite((real)norm);
 }
 
 static double keep(const update *u, int i, double rate) { return u->decayed[i] ? 1 - rate * u->decay : 1; }
@@ -85,13 +88,15 @@ static void adam_run(const ag_tensor *y)
 {
     const update *u = y->attr;
     const double rate = ag_value(extra(y, 0)), step = ag_value(extra(y, 1));
+    double scale;
+    if (!clip(y, &scale)) return;
     real o[] = {(real)u->a,
                 (real)u->b,
                 (real)u->epsilon,
                 (real)(rate / (1 - pow(u->a, step))),
                 (real)(1 / sqrt(1 - pow(u->b, step))),
                 1,
-                (real)clip(y)};
+                (real)scale};
     for (int i = 0; i < u->n; i++) {
         o[5] = (real)keep(u, i, rate);
         k.adam(y->in[i]->numel, y->in[i]->data, ag__in(y, u->n + i), moment(y, 0, i)->data, moment(y, 1, i)->data, o);
@@ -101,8 +106,10 @@ static void adam_run(const ag_tensor *y)
 static void sgd_run(const ag_tensor *y)
 {
     const update *u = y->attr;
+    double scale;
+    if (!clip(y, &scale)) return;
     real o[] = {(real)u->a, u->nesterov ? 1 : 0, u->nesterov ? (real)u->a : 1, (real)ag_value(extra(y, 0)),
-                0,          (real)clip(y)};
+                0,          (real)scale};
     for (int i = 0; i < u->n; i++) {
         o[4] = u->decayed[i] ? (real)u->decay : 0;
         k.sgd(y->in[i]->numel, y->in[i]->data, ag__in(y, u->n + i), moment(y, 0, i)->data, o);
@@ -113,7 +120,9 @@ static void lion_run(const ag_tensor *y)
 {
     const update *u = y->attr;
     const double rate = ag_value(extra(y, 0));
-    real o[] = {(real)u->a, (real)u->b, (real)rate, 1, (real)clip(y)};
+    double scale;
+    if (!clip(y, &scale)) return;
+    real o[] = {(real)u->a, (real)u->b, (real)rate, 1, (real)scale};
     for (int i = 0; i < u->n; i++) {
         o[3] = (real)keep(u, i, rate);
         k.lion(y->in[i]->numel, y->in[i]->data, ag__in(y, u->n + i), moment(y, 0, i)->data, o);

@@ -306,6 +306,11 @@ ag_err ckpt_load(const char *path, int n, const ckpt_item *items)
     return ckpt__load(path, n, items, (ckpt__tolerance){0});
 }
 
+ag_err ckpt_load_part(const char *path, int n, const ckpt_item *items)
+{
+    return ckpt__load(path, n, items, (ckpt__tolerance){.extra = true});
+}
+
 /* ---- the state text --------------------------------------------------------------------------------------------------- */
 
 static bool bytes_in_file(hid_t d, size_t bytes)
@@ -449,7 +454,8 @@ ag_err ckpt__visit(const char *path, ag_err (*visit)(void *to, const ckpt_item *
     err = list_file(file, path, &l);
     if (!err) qsort(l.items, (size_t)l.n, sizeof *l.items, by_item_name);
     for (int i = 0; i < l.n && !err; i++)
-        if (in_group(l.items[i].name, "weights") || in_group(l.items[i].name, "buffers"))
+        if (in_group(l.items[i].name, "weights") || in_group(l.items[i].name, "buffers") ||
+            !strncmp(l.items[i].name, CKPT_AVERAGES, sizeof CKPT_AVERAGES - 1))
             err = visit_item(file, path, &l.items[i], visit, to);
     ckpt_listing_free(&l);
     H5Fclose(file);

@@ -68,6 +68,44 @@ ag_err ckpt_load_params(const char *path, nn_params *p, ckpt_use use)
     return err;
 }
 
+static bool is_listed(const ckpt_listing *l, const char *name)
+{
+    for (int i = 0; i < l->n; i++)
+        if (!strcmp(l->items[i].name, name)) return true;
+    return false;
+}
+
+/* The item of a weight becomes that of its average, if the file has it. */
+static ag_err take_average(const ckpt_listing *l, ckpt_item *item, int *n)
+{
+    char *name;
+    if (strncmp(item->name, "weights/", 8)) return AG_OK;
+    if (asprintf(&name, CKPT_AVERAGES "%s", item->name + 8) < 0) return ag_fail(AG_ERR_MEMORY, "out of memory");
+    if (!is_listed(l, name)) {
+        free(name);
+        return AG_OK;
+    }
+    free((char *)(uintptr_t)item->name); /* made by items_make, ours to free */
+    item->name = name;
+    ++*n;
+    return AG_OK;
+}
+
+ag_err ckpt_load_averages(const char *path, nn_params *p, int *averages)
+{
+    ckpt_item *items;
+    ckpt_listing l = {0};
+    const int n = items_make(p, false, &items);
+    *averages = 0;
+    if (!items) return ag_fail(AG_ERR_MEMORY, "%s: out of memory", path);
+    ag_err err = ckpt_list(path, &l);
+    for (int i = 0; !err && i < n; i++) err = take_average(&l, &items[i], averages);
+    if (!err) err = ckpt_load_part(path, n, items);
+    ckpt_listing_free(&l);
+    items_free(n, items);
+    return err;
+}
+
 /* ---- the name of a model ---------------------------------------------------------------------------------------------- */
 
 static ag_err add_item(void *to, const ckpt_item *item, size_t bytes)

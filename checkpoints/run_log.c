@@ -87,6 +87,12 @@ void ckpt_log_close(ckpt_log *log)
     free(log);
 }
 
+static ag_err write_resume(ckpt_log *log, int64_t step)
+{
+    ckpt__bytes_print(&log->line, "{\"event\":\"resume\",\"step\":%" PRId64 ",\"time\":%.3f}", step, ckpt__now());
+    return write_line(log);
+}
+
 static ag_err log_start(ckpt_log *log, const ckpt_run *run, int64_t step)
 {
     ag_err err = ckpt__append_open(&log->lines, ckpt_run_path(run, CKPT_RUN_METRICS), false);
@@ -94,14 +100,21 @@ static ag_err log_start(ckpt_log *log, const ckpt_run *run, int64_t step)
     const int last = ckpt__append_last(log->lines);
     if (last >= 0 && last != '\n') ckpt__bytes_add(&log->line, "\n", 1); /* torn by a crash: ended here */
     if (step > 0)
-        ckpt__bytes_print(&log->line, "{\"event\":\"resume\",\"step\":%" PRId64 ",\"time\":%.3f}", step, ckpt__now());
-    if (step > 0)
-        err = write_line(log);
+        err = write_resume(log, step);
     else if (log->line.size > 0)
         err = ckpt__append_write(log->lines, log->line.data, log->line.size);
     ckpt__bytes_reset(&log->line);
     /* The session begins with the step after: readers drop that one and later, and the point at `step` itself stays. */
     return err ? err : ckpt__events_open(&log->events, ckpt_run_path(run, CKPT_RUN_FOLDER), step > 0 ? step + 1 : 0);
+}
+
+ag_err ckpt_log_back(ckpt_log *log, const ckpt_run *run, int64_t step)
+{
+    const ag_err err = write_resume(log, step);
+    if (err) return err;
+    ckpt__events_close(log->events);
+    log->events = NULL;
+    return ckpt__events_open(&log->events, ckpt_run_path(run, CKPT_RUN_FOLDER), step + 1);
 }
 
 ag_err ckpt_log_open(ckpt_log **out, const ckpt_run *run, int64_t step)

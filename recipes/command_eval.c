@@ -10,7 +10,8 @@
 
 static void print_text(const evaluation *e, const model *m, const char *data, const char *split)
 {
-    printf("%s (step %lld) on %s, split %s\n", m->path, (long long)m->step, data, split);
+    printf("%s (step %lld%s) on %s, split %s\n", m->path, (long long)m->step,
+           m->averages ? ", averages of the weights" : "", data, split);
     printf("  images          %lld\n", (long long)e->images);
     printf("  mse             %.6g      (pixel / 255)\n", e->mse);
     printf("  nmse            %.5f      (mse / variance %.7f of the training pixels)\n", e->nmse, m->variance);
@@ -31,6 +32,7 @@ static ag_err print_result(const evaluation *e, const model *m, const char *data
         print_text(e, m, data, split);
     } else {
         cJSON *object = evaluation_to_json(e);
+        cJSON_AddStringToObject(object, "weights", m->averages ? "average" : "last");
         char *text = object ? cJSON_Print(object) : NULL;
         cJSON_Delete(object);
         if (!text) return ag_fail(AG_ERR_MEMORY, "no memory to print the result");
@@ -43,7 +45,7 @@ static ag_err print_result(const evaluation *e, const model *m, const char *data
 typedef struct arguments {
     const char *data, *split, *usage;
     int64_t images;
-    bool json;
+    bool json, last_weights;
 } arguments;
 
 static ag_err run_eval(const char *name, const arguments *a)
@@ -59,6 +61,7 @@ static ag_err run_eval(const char *name, const arguments *a)
     if (err || (err = data_set_open(&set, a->data, NULL))) goto out;
     if ((err = images_split(set, a->split, &split, &indices, &n))) goto out;
     const image_shape shape = images_shape(set);
+    m->last_weights = a->last_weights;
     if ((err = model_run(&r, m, RUN_RECONSTRUCT, &shape))) goto out;
     if (a->images && a->images < n) n = a->images;
     if ((err = evaluate(&e, r, set, n, indices, m->variance, "evaluating"))) goto out;
@@ -85,6 +88,8 @@ int command_eval(const command *c, int argc, char **argv)
          "train, validation, test or all (default: test, else validation, else train)", 0, 0},
         {"images", 'n', FLAG_INT, &a.images, "N", "only the first N (default: all)", 1, INT64_C(1000000000000)},
         {"json", 0, FLAG_ON, &a.json, NULL, "print one JSON object and nothing else", 0, 0},
+        {"last-weights", 0, FLAG_ON, &a.last_weights, NULL,
+         "the weights of the last step, where the run kept averages (option average)", 0, 0},
         {"usage", 0, FLAG_TEXT, &a.usage, "FILE.png", "draw how often each code is used, most used first", 0, 0},
         {0},
     };

@@ -117,8 +117,11 @@ ag_err model_run(run **out, model *m, run_mode mode, const image_shape *image)
         return ag_fail(AG_ERR_USAGE, "%s: recipe %s has no codes to decode", m->path, m->recipe->name);
     if ((err = run_new(out, m->recipe, m->options, m->params, &build))) return err;
     if (mode == RUN_ENCODE && !(*out)->quantizers[0].codes)
-        err = ag_fail(AG_ERR_USAGE, "%s: this model has no codebook (its latents are continuous), so there are no codes", m->path);
-    if (!err && !(err = run_plan(*out, 0))) err = ckpt_load_params(m->path, m->params, CKPT_PART);
+        err = ag_fail(AG_ERR_USAGE,
+                      "%s: this model has no codebook (its latents are continuous), so there are no codes", m->path);
+    if (!err && !(err = run_plan(*out, 0)))
+        err = m->last_weights ? ckpt_load_params(m->path, m->params, CKPT_PART)
+                              : ckpt_load_averages(m->path, m->params, &m->averages);
     if (err) {
         run_free(*out);
         *out = NULL;

@@ -14,13 +14,15 @@ typedef struct model {
     image_shape image; /* it was trained on */
     double variance;   /* of the training pixels, pixel / 255 */
     int64_t step;
+    bool last_weights; /* to be set before model_run: the weights of the last step, even if there are averages */
+    int averages;      /* set by model_run: how many weights are averages */
     cJSON *state;
 } model;
 
 /* Reads the state, not yet the weights. Errors: AG_ERR_CHECKPOINT missing, damaged, or of a recipe this program lacks. */
 ag_err model_open(model **out, const char *run_or_file);
 void model_close(model *m); /* NULL is fine */
-/* Builds the graph for images of a size, loads the weights, plans. Errors: sizes or channels that do not fit. */
+/* Builds the graph for images of a size, loads the weights (their averages, where the run kept some), plans. Errors: sizes or channels that do not fit. */
 ag_err model_run(run **out, model *m, run_mode mode, const image_shape *image);
 
 /* PATH itself, or PATH/checkpoint.h5 if PATH is a folder; malloc'ed. */

@@ -135,6 +135,20 @@ static bool parse_list(const option *o, const char *text, option_list *out)
     return false;
 }
 
+/* "encoder,decoder.up": no empty name. */
+static bool parse_text(const option *o, const char *text, char *out)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,";
+    const size_t n = strlen(text);
+    if (!strcmp(text, "none")) text = "";
+    if (n + 1 > (size_t)o->high || text[strspn(text, letters)] || strstr(text, ",,") || *text == ',' ||
+        (*text && text[n - 1] == ','))
+        return false;
+    memset(out, 0, (size_t)o->high);
+    memcpy(out, text, strlen(text));
+    return true;
+}
+
 static bool parse(const option *o, const char *text, void *field)
 {
     switch (o->type) {
@@ -168,6 +182,7 @@ static bool parse(const option *o, const char *text, void *field)
         memcpy(field, &v, sizeof v);
         return true;
     }
+    case OPTION_IS_TEXT: return parse_text(o, text, field);
     }
     return false;
 }
@@ -238,6 +253,7 @@ void option_value_text(const option *o, const void *values, char *out, size_t si
     case OPTION_IS_FLAG: snprintf(out, size, "%s", *(const bool *)field ? "true" : "false"); break;
     case OPTION_IS_CHOICE: choice_text(o->choices, *(const int *)field, out, size); break;
     case OPTION_IS_LIST: list_text(field, out, size); break;
+    case OPTION_IS_TEXT: snprintf(out, size, "%s", *(const char *)field ? (const char *)field : "none"); break;
     }
 }
 
@@ -250,6 +266,9 @@ void option_range_text(const option *o, char *out, size_t size)
     case OPTION_IS_CHOICE: snprintf(out, size, "one of %s", o->choices); break;
     case OPTION_IS_LIST:
         snprintf(out, size, "up to %d whole numbers from %.0f to %.0f like 8,5,5", OPTION_LIST_MOST, o->low, o->high);
+        break;
+    case OPTION_IS_TEXT:
+        snprintf(out, size, "names separated by commas, at most %.0f letters in all, or none", o->high - 1);
         break;
     }
 }
@@ -271,7 +290,7 @@ cJSON *option_to_json(const option_table *t, const void *values)
     for (int i = 0; object && (o = option_at(t, i)); i++) {
         char text[TEXT_MAX];
         option_value_text(o, values, text, sizeof text);
-        if (o->type == OPTION_IS_CHOICE || o->type == OPTION_IS_LIST)
+        if (o->type == OPTION_IS_CHOICE || o->type == OPTION_IS_LIST || o->type == OPTION_IS_TEXT)
             cJSON_AddStringToObject(object, o->name, text);
         else
             cJSON_AddRawToObject(object, o->name, text);

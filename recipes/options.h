@@ -25,6 +25,7 @@ typedef enum option_type {
     OPTION_IS_FLAG,   /* bool: true, false, yes, no, on, off, 1, 0 */
     OPTION_IS_CHOICE, /* int: which word of `choices`             */
     OPTION_IS_LIST,   /* option_list: whole numbers, "8,5,5"      */
+    OPTION_IS_TEXT,   /* char[high]: names, "encoder,decoder.up"  */
 } option_type;
 
 enum { OPTION_LIST_MOST = 16 };
@@ -59,6 +60,11 @@ typedef struct option_row {
 #define OPTION_LIST(type, field, low, high, source, help)                                                              \
     {                                                                                                                  \
 #field, OPTION_IS_LIST, offsetof(type, field), low, high, NULL, source, help                                   \
+    }
+/* Names of letters, digits, '_' and '.', separated by commas; the field is an array of char. "none": no name. */
+#define OPTION_TEXT(type, field, source, help)                                                                         \
+    {                                                                                                                  \
+#field, OPTION_IS_TEXT, offsetof(type, field), 0, sizeof(((type *)0)->field), NULL, source, help               \
     }
 #define OPTION_CHOICE(type, field, choices, source, help)                                                              \
     {                                                                                                                  \

@@ -9,21 +9,33 @@
 /* What every recipe's options begin with (the first field of its struct): the loop and the update rule. */
 struct train_options {
     int64_t batch, accumulate, steps;
-    double lr, beta1, beta2, adam_eps;
+    double lr;
+    int optimizer; /* train_optimizer */
+    double beta1, beta2, adam_eps, weight_decay, clip;
     int schedule; /* opt_shape */
     int64_t warmup;
-    int64_t seed;
+    double lr_last, lr_factor;
+    int64_t lr_every;
+    double average;
+    char freeze[256];
+    int64_t rollback, seed;
     bool in_order, flip;
     int64_t log_every, eval_every, eval_images, save_every, samples_every;
     double save_minutes;
 };
 extern const option_table train_option_table;
 
+typedef enum train_optimizer { TRAIN_ADAM, TRAIN_ADAMW, TRAIN_LION, TRAIN_SGD } train_optimizer;
+
+/* Options that contradict each other: AG_ERR_USAGE. */
+ag_err train_options_check(const struct train_options *o);
+
 /* Defaults of what is not the recipe's to choose: .train = {TRAIN_DEFAULTS, .batch = 128, .steps = 250000, .lr = 2e-4} */
 #define TRAIN_DEFAULTS                                                                                                 \
     .accumulate = 1, .beta1 = 0.9, .beta2 = 0.999, .adam_eps = 1e-8, /* Kingma, Ba 2015 */                             \
-        .log_every = 100, .eval_every = 1000, .eval_images = 2048,   /* ours, to the end */                            \
-        .save_every = 1000, .save_minutes = 10, .samples_every = 1000
+        .lr_factor = 0.1, .rollback = 3,                             /* ours, to the end */                            \
+        .log_every = 100, .eval_every = 1000, .eval_images = 2048, .save_every = 1000, .save_minutes = 10,             \
+    .samples_every = 1000
 
 /* A named set of options: "key=value key=value". Applied over the defaults, under --config and --set. */
 typedef struct recipe_preset {

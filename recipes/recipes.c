@@ -26,13 +26,36 @@ static const option rows[] = {
         "micro-batches a step: gradients are means over them, codebook averages take the members of all; batch times "
         "as many images in the memory of one batch"),
     OPTION_INT(struct train_options, steps, 1, 1e12, "recipe", "updates in all"),
-    OPTION_REAL(struct train_options, lr, 1e-12, 10, "recipe", "learning rate of Adam, at its peak"),
-    ROW_REAL(beta1, 0, 0.999999, "decay of Adam's first moment"),
-    ROW_REAL(beta2, 0, 0.999999999, "decay of Adam's second moment"),
+    OPTION_REAL(struct train_options, lr, 1e-12, 10, "recipe", "learning rate, at its peak"),
+    OPTION_CHOICE(struct train_options, optimizer, "adam|adamw|lion|sgd", "recipe",
+                  "the update rule; adamw is adam with weight_decay apart from the gradient"),
+    ROW_REAL(beta1, 0, 0.999999, "decay of Adam's first moment, of Lion's inner average; momentum of sgd"),
+    ROW_REAL(beta2, 0, 0.999999999, "decay of Adam's second moment, of Lion's (published there: 0.99)"),
     ROW_REAL(adam_eps, 1e-30, 1, "added to the root of Adam's second moment"),
-    OPTION_CHOICE(struct train_options, schedule, "constant|cosine|linear", "recipe",
-                  "the rate over the steps: constant, or down to 0 at the last step"),
+    OPTION_REAL(
+        struct train_options, weight_decay, 0, 100, "ours",
+        "of adamw, lion and sgd: for matrices and kernels; biases, norms, embeddings and codebooks do not decay"),
+    OPTION_REAL(
+        struct train_options, clip, 0, 1e9, "ours",
+        "largest norm of the gradient of all parameters of a phase together; it is scaled down to it (0: never)"),
+    OPTION_CHOICE(
+        struct train_options, schedule, "constant|cosine|linear|quarter_cosine|exponential|step", "recipe",
+        "the rate after the warm-up: constant; down to lr_last at the last step, along half a cosine, a line, a "
+        "quarter of a cosine, or by equal factors; or times lr_factor every lr_every steps"),
     ROW_INT(warmup, 0, 1e9, "steps in which the rate rises from 0 to its peak"),
+    OPTION_REAL(struct train_options, lr_last, 0, 1, "ours", "share of the peak that the rate ends at"),
+    OPTION_REAL(struct train_options, lr_factor, 1e-9, 1, "ours", "of schedule=step"),
+    ROW_INT(lr_every, 0, 1e12, "of schedule=step"),
+    OPTION_REAL(struct train_options, average, 0, 0.9999999, "Polyak, Juditsky 1992",
+                "decay of averages of the weights, that eval, encode, decode and reconstruct then use; at first "
+                "(1 + t) / (10 + t) if that is less (0: none)"),
+    OPTION_TEXT(struct train_options, freeze, "ours",
+                "parts that do not learn, by the first words of their names: encoder,quantizer; nor do codebooks or "
+                "statistics in them follow the data"),
+    ROW_INT(rollback, 0, 100,
+            "times in 1,000 steps that a run goes back to its last checkpoint when a loss or gradient is not finite, "
+            "and on "
+            "with other images, before it stops"),
     ROW_INT(seed, 0, 9007199254740991.0, "keys weights, order of images and random ops"),
     OPTION_FLAG(struct train_options, in_order, "ours",
                 "take the images in file order instead of a permutation per epoch"),
@@ -45,6 +68,17 @@ static const option rows[] = {
     ROW_INT(samples_every, 0, 1e9, "steps between grids of reconstructions in samples/" NEVER),
 };
 const option_table train_option_table = {rows, (int)(sizeof rows / sizeof *rows), NULL};
+
+ag_err train_options_check(const struct train_options *o)
+{
+    if (o->weight_decay > 0 && o->optimizer == TRAIN_ADAM)
+        return ag_fail(AG_ERR_USAGE, "weight_decay=%g: optimizer=adam has none; set optimizer=adamw", o->weight_decay);
+    if (o->schedule == OPT_EXPONENTIAL && !(o->lr_last > 0))
+        return ag_fail(AG_ERR_USAGE, "schedule=exponential: never gets to lr_last=0; set lr_last, for example 0.01");
+    if (o->schedule == OPT_STEP && o->lr_every < 1)
+        return ag_fail(AG_ERR_USAGE, "schedule=step: set lr_every, the steps between two cuts of the rate");
+    return AG_OK;
+}
 
 const recipe *recipe_at(int i) { return i >= 0 && i < (int)(sizeof recipes / sizeof *recipes) ? recipes[i] : NULL; }
 

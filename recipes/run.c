@@ -137,7 +137,13 @@ int run_books(const run *r)
 opt_schedule run_schedule(const run *r)
 {
     const struct train_options *o = r->options;
-    return (opt_schedule){.rate = o->lr, .shape = (opt_shape)o->schedule, .warmup = o->warmup, .steps = o->steps};
+    return (opt_schedule){.rate = o->lr,
+                          .shape = (opt_shape)o->schedule,
+                          .warmup = o->warmup,
+                          .steps = o->steps,
+                          .last = o->lr_last,
+                          .every = o->lr_every,
+                          .factor = o->lr_factor};
 }
 
 /* The groups of effects of a micro-batch: sums in all of them; codebooks and the phases that have begun in the last. */
@@ -210,35 +216,75 @@ static int phase_parameters(run *r, const run_phase_opt *o, ag_tensor **params)
     return 0;
 }
 
-static void update(run *r, const run_phase_opt *phase, int n, ag_tensor *const *params, ag_tensor *const *grads)
+static void update(run *r, const run_phase_entry *phase, ag_tensor *const *params, ag_tensor *const *grads)
 {
     const struct train_options *o = r->options;
-    ag_tensor *rate = phase->rate > 0 ? ag_scale(r->rate, phase->rate) : r->rate;
-    ag_tensor *number = phase->start ? ag_shift(r->update, (double)-phase->start) : r->update;
-    opt_adam(r->root, n, params, grads, rate, number,
-             &(ag_adam_options){.beta1 = o->beta1, .beta2 = o->beta2, .epsilon = o->adam_eps});
+    const int n = phase->parameters;
+    ag_tensor *rate = phase->o.rate > 0 ? ag_scale(r->rate, phase->o.rate) : r->rate;
+    ag_tensor *number = phase->o.start ? ag_shift(r->update, (double)-phase->o.start) : r->update;
+    const ag_update_options u = {.weight_decay = o->weight_decay, .clip = o->clip, .norm = phase->norm};
+    switch ((train_optimizer)o->optimizer) {
+    case TRAIN_ADAM:
+    case TRAIN_ADAMW:
+        opt_adam(r->root, n, params, grads, rate, number,
+                 &(ag_adam_options){.beta1 = o->beta1, .beta2 = o->beta2, .epsilon = o->adam_eps, .update = u});
+        break;
+    case TRAIN_LION:
+        opt_lion(r->root, n, params, grads, rate,
+                 &(ag_lion_options){.beta1 = o->beta1, .beta2 = o->beta2, .update = u});
+        break;
+    case TRAIN_SGD:
+        opt_sgd(r->root, n, params, grads, rate, &(ag_sgd_options){.momentum = o->beta1, .update = u});
+        break;
+    }
+    if (o->average > 0) opt_average(r->root, n, params, o->average, true, number);
+}
+
+/* Gradients, their sums over micro-batches, and the update, in the group of the phase. */
+static void train_phase(run *r, run_phase_entry *phase, ag_tensor *const *params)
+{
+    const int n = phase->parameters, group = NN_FIRST_PHASE + (int)(phase - r->phases);
+    ag_tensor *grads[MAX_TRAINABLE], *sums[MAX_TRAINABLE];
+    const bool summed = r->micro_batches > 1;
+    phase->norm = ag_state(r->graph, "gradient norm", AG_REAL, 0, NULL);
+    ag_gradient(phase->total, n, params, grads);
+    if (summed) opt_accumulate(r->root, n, params, grads, r->micro_batches, sums);
+    ag_graph_effect_group(r->graph, (unsigned)group);
+    update(r, phase, params, summed ? sums : grads);
+    ag_graph_effect_group(r->graph, NN_EACH_UPDATE);
+    if (summed) opt_clear(r->root, n, sums);
+    ag_graph_effect_group(r->graph, NN_EACH_RUN);
+}
+
+/* Does an earlier phase move one of the parameters? */
+static bool is_taken(run *r, const run_phase_entry *phase, ag_tensor *const *params)
+{
+    ag_tensor *theirs[MAX_TRAINABLE];
+    for (const run_phase_entry *p = r->phases; p < phase; p++) {
+        const int n = phase_parameters(r, &p->o, theirs);
+        for (int i = 0; i < phase->parameters; i++)
+            for (int j = 0; j < n; j++) {
+                if (params[i] != theirs[j]) continue;
+                ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: %s is in two update phases", r->recipe->name,
+                              ag_name(params[i]));
+                return true;
+            }
+    }
+    return false;
 }
 
 void run_phase(run *r, const run_phase_opt *options)
 {
-    const run_phase_opt o = options ? *options : (run_phase_opt){0};
-    ag_tensor *params[MAX_TRAINABLE], *grads[MAX_TRAINABLE], *sums[MAX_TRAINABLE];
-    ag_tensor *total = r->pending;
-    r->pending = NULL;
-    if (!r->n_phases) r->total = total;
+    ag_tensor *params[MAX_TRAINABLE];
     if (r->n_phases == RUN_PHASES) {
         ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: more than %d phases", r->recipe->name, RUN_PHASES);
         return;
     }
-    r->phases[r->n_phases++] = (run_phase_entry){.o = o, .total = total};
-    if (!r->training) return;
-    const int n = phase_parameters(r, &o, params), group = NN_FIRST_PHASE + r->n_phases - 1;
-    if (!n) return;
-    ag_gradient(total, n, params, grads);
-    if (r->micro_batches > 1) opt_accumulate(r->root, n, params, grads, r->micro_batches, sums);
-    ag_graph_effect_group(r->graph, (unsigned)group);
-    update(r, &o, n, params, r->micro_batches > 1 ? sums : grads);
-    ag_graph_effect_group(r->graph, NN_EACH_UPDATE);
-    if (r->micro_batches > 1) opt_clear(r->root, n, sums);
-    ag_graph_effect_group(r->graph, NN_EACH_RUN);
+    run_phase_entry *phase = &r->phases[r->n_phases++];
+    *phase = (run_phase_entry){.o = options ? *options : (run_phase_opt){0}, .total = r->pending};
+    r->pending = NULL;
+    r->total = r->phases[0].total;
+    if (!r->training || ag_graph_error(r->graph)) return;
+    phase->parameters = phase_parameters(r, &phase->o, params);
+    if (phase->parameters && !is_taken(r, phase, params)) train_phase(r, phase, params);
 }

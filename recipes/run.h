@@ -64,7 +64,10 @@ typedef struct run_phase_opt {
 
 typedef struct run_phase_entry {
     run_phase_opt o;
+    int parameters;
     ag_tensor *total; /* [] sum of its weighted losses */
+    ag_tensor
+        *norm; /* state []: norm of its gradient in the last update, before clipping; NULL if it has no parameters */
 } run_phase_entry;
 
 struct run {

@@ -21,7 +21,7 @@ static ag_err micro_batch(trainer *t, int micro)
     ag_err err = train_next_batch(t, t->train, &waited);
     if (err) return err;
     if ((err = run_step(t->train, t->step, micro))) return err == AG_ERR_DIVERGED ? train_anomaly(t) : err;
-    if (!isfinite(ag_value(t->train->total))) return train_diverged(t, micro);
+    if ((err = train_check_run(t, micro))) return err;
     train_log_run(t, waited);
     return AG_OK;
 }
@@ -87,6 +87,7 @@ static ag_err loop(trainer *t, int *signal)
     while (!err && t->step < t->o->steps) {
         err = one_step(t);
         if (!err) err = after_step(t);
+        if (err == AG_ERR_DIVERGED) err = train_roll_back(t);
         if (!err && signals_received() && t->step < t->o->steps) return stop(t, signal);
     }
     return err;
@@ -99,6 +100,7 @@ ag_err train(const train_config *c, int *signal)
                  .best = INFINITY,
                  .best_step = -1,
                  .saved_step = -1,
+                 .good_step = -1,
                  .eval_step = -1,
                  .samples_step = -1};
     *signal = 0;

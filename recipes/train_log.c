@@ -42,9 +42,22 @@ static void add_quantizer(trainer *t, int q, int *book)
     for (int i = 0; i < z->n_counters; i++) t->window.counters[q][i] += ag_value(z->counters[i].value);
 }
 
+static void add_norms(trainer *t)
+{
+    const run *r = t->train;
+    for (int i = 0; i < r->n_phases; i++) {
+        if (!r->phases[i].norm || t->step <= r->phases[i].o.start) continue; /* t->step counts the update just made */
+        const double norm = ag_value(r->phases[i].norm);
+        t->window.norms[i] += norm;
+        t->window.clipped[i] += t->o->clip > 0 && norm > t->o->clip;
+        t->window.updates[i]++;
+    }
+}
+
 void train_log_step(trainer *t)
 {
     t->window.steps++;
+    add_norms(t);
     int book = 0;
     for (int q = 0; q < t->train->n_quantizers; q++) add_quantizer(t, q, &book);
 }
@@ -70,6 +83,21 @@ static void add(train_figures *f, const char *name, double value)
     f->values[f->n++] = value;
 }
 
+/* "grad_norm", or "grad_norm.discriminator" where phases have names: before clipping. */
+static void norm_figures(const trainer *t, train_figures *f)
+{
+    const train_window *w = &t->window;
+    for (int i = 0; i < t->train->n_phases; i++) {
+        const char *phase = t->train->phases[i].o.name;
+        char name[32];
+        if (!w->updates[i]) continue;
+        snprintf(name, sizeof name, "grad_norm%s%.16s", phase ? "." : "", phase ? phase : "");
+        add(f, name, w->norms[i] / w->updates[i]);
+        snprintf(name, sizeof name, "clipped%s%.16s", phase ? "." : "", phase ? phase : "");
+        if (t->o->clip > 0) add(f, name, w->clipped[i] / w->updates[i]);
+    }
+}
+
 static void window_figures(const trainer *t, train_figures *f)
 {
     const train_window *w = &t->window;
@@ -84,6 +112,7 @@ static void window_figures(const trainer *t, train_figures *f)
     add(f, "loss", w->loss / n);
     for (int i = 0; i < r->n_losses; i++) add(f, r->losses[i].name, w->losses[i] / n);
     for (int i = 0; i < r->n_metrics; i++) add(f, r->metrics[i].name, w->metrics[i] / n);
+    norm_figures(t, f);
     add(f, "nmse", w->mse / n / t->variance);
     add(f, "psnr", psnr(w->mse / n));
     const int books = run_books(r);
@@ -109,9 +138,9 @@ static double eta(const trainer *t, double images_per_s)
 /* How a figure is called where space is short; NULL: not shown there. */
 static const char *short_name(const char *name)
 {
-    static const char *const table[][2] = {
-        {"epoch", NULL},         {"lr", NULL},          {"images_per_s", NULL},    {"data_wait", NULL},
-        {"codes_used", "codes"}, {"perplexity", "ppl"}, {"reconstruction", "rec"}, {"commitment", "commit"}};
+    static const char *const table[][2] = {{"grad_norm", NULL},    {"epoch", NULL},           {"lr", NULL},
+                                           {"images_per_s", NULL}, {"data_wait", NULL},       {"codes_used", "codes"},
+                                           {"perplexity", "ppl"},  {"reconstruction", "rec"}, {"commitment", "commit"}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (!strcmp(name, table[i][0])) return table[i][1];
     return name;
@@ -162,10 +191,10 @@ void train_log_live(trainer *t)
     terminal_live("%s", line);
 }
 
-ag_err train_log_evaluation(trainer *t, const evaluation *e)
+ag_err train_log_evaluation(trainer *t, const evaluation *e, const evaluation *last)
 {
     train_figures f = {0};
-    char name[32], codes[96] = "";
+    char name[32], codes[96] = "", raw[96] = "";
     add(&f, "images", (double)e->images);
     add(&f, "mse", e->mse);
     add(&f, "nmse", e->nmse);
@@ -179,8 +208,14 @@ ag_err train_log_evaluation(trainer *t, const evaluation *e)
             snprintf(codes, sizeof codes, ", %lld of %lld codes used, perplexity %.1f", (long long)c->used,
                      (long long)c->codes, c->perplexity);
     }
-    terminal_line("step %lld: %s (%lld images): nmse %.4f, psnr %.2f dB, ssim %.4f%s%s", (long long)t->step,
-                  images_split_name(t->eval_split), (long long)e->images, e->nmse, e->psnr, e->ssim, codes,
+    if (last) {
+        add(&f, "nmse_last", last->nmse);
+        add(&f, "psnr_last", last->psnr);
+        add(&f, "ssim_last", last->ssim);
+        snprintf(raw, sizeof raw, "; without averaging nmse %.4f, psnr %.2f", last->nmse, last->psnr);
+    }
+    terminal_line("step %lld: %s (%lld images): nmse %.4f, psnr %.2f dB, ssim %.4f%s%s%s", (long long)t->step,
+                  images_split_name(t->eval_split), (long long)e->images, e->nmse, e->psnr, e->ssim, codes, raw,
                   e->nmse < t->best ? " (best)" : "");
     return train_record_figures(t, images_split_name(t->eval_split), &f);
 }

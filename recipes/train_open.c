@@ -24,7 +24,8 @@ static ag_err open_data(trainer *t)
     if (t->o->batch > info->in_split[DATA_TRAIN])
         return ag_fail(AG_ERR_USAGE, "batch=%lld: larger than the %lld training images of %s; set a smaller batch",
                        (long long)t->o->batch, (long long)info->in_split[DATA_TRAIN], path);
-    if ((err = t->config->recipe->check(t->config->options, &t->image))) return err;
+    if ((err = train_options_check(t->o)) || (err = t->config->recipe->check(t->config->options, &t->image)))
+        return err;
     return data_set_fingerprint(t->set, t->fingerprint);
 }
 
@@ -134,6 +135,7 @@ static ag_err start_codebooks(trainer *t)
         const int64_t n = t->o->accumulate * ag_numel(s->rows) / ag_dim(s->rows, -1);
         err = nn_quantizer_start(t->params, s->scope, &s->options, n, rows[i], (uint64_t)t->o->seed);
     }
+    opt_average_start(t->params);
 out:
     for (int i = 0; i < RUN_STARTS; i++) free(rows[i]);
     data_loader_close(t->loader);

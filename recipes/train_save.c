@@ -53,6 +53,10 @@ static char *state_text(const trainer *t)
     option_add_real(state, "variance", t->variance);
     cJSON_AddNumberToObject(state, "eval_step", (double)t->eval_step);
     cJSON_AddNumberToObject(state, "samples_step", (double)t->samples_step);
+    cJSON_AddNumberToObject(state, "good_step", (double)t->good_step);
+    cJSON *rollbacks = cJSON_AddArrayToObject(state, "rollbacks");
+    for (int i = 0; i < t->n_rollbacks; i++)
+        cJSON_AddItemToArray(rollbacks, cJSON_CreateNumber((double)t->rollbacks[i]));
     if (t->best_step >= 0) {
         option_add_real(state, "best_nmse", t->best);
         cJSON_AddNumberToObject(state, "best_step", (double)t->best_step);
@@ -65,72 +69,34 @@ static char *state_text(const trainer *t)
     return text;
 }
 
-/* The name of the first weight that is not finite, NULL if all are. */
-static const char *bad_weight(const trainer *t)
+static ag_err save_as(trainer *t, ckpt_run_file file)
 {
-    for (int i = 0; i < nn_params_count(t->params); i++) {
-        const nn_param *p = nn_params_at(t->params, i);
-        const real *data = p->data;
-        real sum = 0;
-        if (p->dtype != AG_REAL) continue;
-        for (int64_t k = 0; k < p->numel; k++) sum += data[k] * 0; /* stays 0 unless one is not finite */
-        if (sum != 0 || isnan(sum)) return p->name;
-    }
-    return NULL;
-}
-
-static ag_err save_as(const trainer *t, ckpt_run_file file)
-{
-    char *text = state_text(t);
-    const ag_err err = text ? ckpt_save_params(ckpt_run_path(t->folder, file), t->params, text)
-                            : ag_fail(AG_ERR_MEMORY, "%s: no memory to save", t->config->out);
+    ag_err err = train_check_weights(t);
+    char *text = err ? NULL : state_text(t);
+    if (!err)
+        err = text ? ckpt_save_params(ckpt_run_path(t->folder, file), t->params, text)
+                   : ag_fail(AG_ERR_MEMORY, "%s: no memory to save", t->config->out);
     cJSON_free(text);
     return err;
 }
 
+/* Checkpoints at multiples of save_every (all, if it is 0) are those that a run goes back to when it diverges, so that where it goes
+ * does not depend on when it was stopped. One in between replaces checkpoint.h5 too, and the other stays as rollback.h5. */
 ag_err train_save(trainer *t)
 {
-    const char *bad = bad_weight(t);
-    if (bad)
-        return ag_fail(
-            AG_ERR_DIVERGED,
-            "step %lld: %s is not finite; the checkpoint of step %lld is kept: lower lr, or look with --anomaly",
-            (long long)t->step, bad, (long long)t->saved_step);
-    const ag_err err = save_as(t, CKPT_RUN_CHECKPOINT);
-    if (err) return err;
+    const bool planned = !t->o->save_every || t->step % t->o->save_every == 0;
+    const int64_t good = t->good_step;
+    ag_err err = AG_OK;
+    if (planned) t->good_step = t->step;
+    if (!planned && t->saved_step == good) err = train_keep_good(t);
+    if (!err) err = save_as(t, CKPT_RUN_CHECKPOINT);
+    if (err) {
+        t->good_step = good;
+        return err;
+    }
     t->saved_step = t->step;
     t->saved_at = terminal_clock();
     return ckpt_log_sync(t->log);
-}
-
-/* What a failed run of the graph says, without the step (the graph counts from 0). */
-static const char *engine_message(void)
-{
-    const char *text = ag_error_message(), *colon = strncmp(text, "step ", 5) ? NULL : strstr(text, ": ");
-    return colon ? colon + 2 : text;
-}
-
-/* Names a tensor: by the engine, if one is not finite when the step is run again, else a weight. */
-ag_err train_diverged(trainer *t, int micro)
-{
-    const char *weight = bad_weight(t);
-    char where[768];
-    snprintf(where, sizeof where, "%s", weight ? weight : "the loss");
-    ag_graph_anomaly(t->train->graph, true);
-    if (ag_graph_run_pure(t->train->graph, (uint64_t)(t->step * t->train->micro_batches + micro)))
-        snprintf(where, sizeof where, "%s", engine_message());
-    return ag_fail(AG_ERR_DIVERGED,
-                   "step %lld: the loss is not finite (%s); the checkpoint of step %lld is kept: lower lr, or resume "
-                   "with --anomaly",
-                   (long long)t->step + 1, where, (long long)t->saved_step);
-}
-
-ag_err train_anomaly(const trainer *t)
-{
-    char where[768];
-    snprintf(where, sizeof where, "%s", engine_message());
-    return ag_fail(AG_ERR_DIVERGED, "step %lld: %s; the checkpoint of step %lld is kept: lower lr",
-                   (long long)t->step + 1, where, (long long)t->saved_step);
 }
 
 /* ---- going on -------------------------------------------------------------------------------------------------------------- */
@@ -149,7 +115,7 @@ static ag_err check_options(const trainer *t, const cJSON *saved, const char *pa
 {
     const recipe *r = t->config->recipe;
     const option *o;
-    char mine[64], theirs[64];
+    char mine[256], theirs[256];
     void *options = recipe_options_new(r);
     ag_err err =
         options ? option_from_json(r->options, options, saved, path) : ag_fail(AG_ERR_MEMORY, "%s: no memory", path);
@@ -188,24 +154,62 @@ static double number(const cJSON *state, const char *key, double otherwise)
     return cJSON_IsNumber(item) ? item->valuedouble : otherwise;
 }
 
-ag_err train_load_state(trainer *t, int64_t *position)
+/* What evaluations and samples left behind at the step of a state. */
+static void read_progress(trainer *t, const cJSON *state)
 {
-    char *path = NULL, *text = NULL;
-    cJSON *state = NULL;
-    ag_err err;
-    if (asprintf(&path, "%s/checkpoint.h5", t->config->out) < 0)
-        return ag_fail(AG_ERR_MEMORY, "%s: no memory", t->config->out);
-    if ((err = ckpt_read_state(path, &text))) goto out;
-    if ((err = ckpt_json_parse(&state, text, strlen(text), path, AG_ERR_CHECKPOINT))) goto out;
-    if ((err = check_state(t, state, path))) goto out;
     t->step = (int64_t)number(state, "step", -1);
-    *position = (int64_t)number(state, "position", -1);
-    t->mean = number(state, "mean", 0);
-    t->variance = number(state, "variance", 0);
     t->best = number(state, "best_nmse", INFINITY);
     t->best_step = (int64_t)number(state, "best_step", -1);
     t->eval_step = (int64_t)number(state, "eval_step", -1);
     t->samples_step = (int64_t)number(state, "samples_step", -1);
+}
+
+static void read_rollbacks(trainer *t, const cJSON *state)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(state, "rollbacks"), *item;
+    t->good_step = (int64_t)number(state, "good_step", -1);
+    cJSON_ArrayForEach(item, list)
+    {
+        if (cJSON_IsNumber(item) && t->n_rollbacks < TRAIN_ROLLBACKS)
+            t->rollbacks[t->n_rollbacks++] = (int64_t)item->valuedouble;
+    }
+}
+
+static ag_err read_state(const char *path, cJSON **state)
+{
+    char *text = NULL;
+    ag_err err = ckpt_read_state(path, &text);
+    if (!err) err = ckpt_json_parse(state, text, strlen(text), path, AG_ERR_CHECKPOINT);
+    free(text);
+    return err;
+}
+
+ag_err train_load_progress(trainer *t, const char *path, int64_t step)
+{
+    cJSON *state = NULL;
+    ag_err err = read_state(path, &state);
+    if (!err && (int64_t)number(state, "step", -1) != step)
+        err = ag_fail(AG_ERR_CHECKPOINT, "%s: of another step than %lld, the one to go back to", path, (long long)step);
+    if (!err) err = ckpt_load_params(path, t->params, CKPT_TRAINING);
+    if (!err) read_progress(t, state);
+    cJSON_Delete(state);
+    return err;
+}
+
+ag_err train_load_state(trainer *t, int64_t *position)
+{
+    char *path = NULL;
+    cJSON *state = NULL;
+    ag_err err;
+    if (asprintf(&path, "%s/checkpoint.h5", t->config->out) < 0)
+        return ag_fail(AG_ERR_MEMORY, "%s: no memory", t->config->out);
+    if ((err = read_state(path, &state))) goto out;
+    if ((err = check_state(t, state, path))) goto out;
+    read_progress(t, state);
+    read_rollbacks(t, state);
+    *position = (int64_t)number(state, "position", -1);
+    t->mean = number(state, "mean", 0);
+    t->variance = number(state, "variance", 0);
     if (t->step < 0 || *position < 0 || !(t->variance > 0))
         err = ag_fail(AG_ERR_CHECKPOINT, "%s: its state lacks step, position or variance; it cannot be resumed", path);
     else if (t->step >= t->o->steps)
@@ -214,7 +218,6 @@ ag_err train_load_state(trainer *t, int64_t *position)
     t->saved_step = t->step;
 out:
     cJSON_Delete(state);
-    free(text);
     free(path);
     return err;
 }
@@ -261,21 +264,42 @@ void train_resume_command(const trainer *t, char *out, size_t size)
 
 /* ---- evaluations and samples ---------------------------------------------------------------------------------------------- */
 
+static ag_err evaluate_as_it_is(trainer *t, evaluation *e)
+{
+    return evaluate(e, t->eval, t->eval_set, t->eval_count, t->eval_indices, t->variance, "evaluating");
+}
+
+/* With the averages of the weights, if there are any. */
+static ag_err evaluate_averages(trainer *t, evaluation *e)
+{
+    opt_average_swap(t->params);
+    const ag_err err = evaluate_as_it_is(t, e);
+    opt_average_swap(t->params);
+    return err;
+}
+
 ag_err train_evaluate(trainer *t)
 {
+    const bool averages = t->o->average > 0;
+    evaluation raw = {0};
     evaluation_free(&t->last);
-    ag_err err = evaluate(&t->last, t->eval, t->eval_set, t->eval_count, t->eval_indices, t->variance, "evaluating");
+    ag_err err = averages ? evaluate_as_it_is(t, &raw) : AG_OK;
+    if (!err) err = evaluate_averages(t, &t->last);
     if (err && signals_received()) { /* the loop saves and stops; the figures of a part say nothing */
         evaluation_free(&t->last);
         t->last = (evaluation){0};
-        return AG_OK;
+        err = AG_OK;
+        goto out;
     }
     t->eval_step = t->step;
-    if (!err) err = train_log_evaluation(t, &t->last);
-    if (err || !(t->last.nmse < t->best)) return err;
+    if (!err) err = train_log_evaluation(t, &t->last, averages ? &raw : NULL);
+    if (err || !(t->last.nmse < t->best)) goto out;
     t->best = t->last.nmse;
     t->best_step = t->step;
-    return save_as(t, CKPT_RUN_BEST);
+    err = save_as(t, CKPT_RUN_BEST);
+out:
+    evaluation_free(&raw);
+    return err;
 }
 
 ag_err train_report(trainer *t)
@@ -297,7 +321,10 @@ ag_err train_samples(trainer *t)
         err = ag_fail(AG_ERR_MEMORY, "no memory for samples");
         goto out;
     }
-    if ((err = evaluate_pixels(t->eval, t->eval_set, t->sample_count, t->sample_indices, pixels, pixels + bytes))) {
+    opt_average_swap(t->params);
+    err = evaluate_pixels(t->eval, t->eval_set, t->sample_count, t->sample_indices, pixels, pixels + bytes);
+    opt_average_swap(t->params);
+    if (err) {
         if (signals_received()) err = AG_OK;
         goto out;
     }

@@ -9,7 +9,7 @@
 #include "evaluate.h"
 #include "train.h"
 
-enum { SAMPLE_IMAGES = 16, TRAIN_FIGURES = 96 };
+enum { TRAIN_ROLLBACKS = 100, SAMPLE_IMAGES = 16, TRAIN_FIGURES = 96 };
 
 /* Sums over the steps since the last line of metrics. */
 typedef struct train_window {
@@ -17,7 +17,8 @@ typedef struct train_window {
     double loss, mse;
     double losses[RUN_LOSSES], metrics[RUN_LOSSES];
     double used[RUN_BOOKS], perplexity[RUN_BOOKS], counters[RUN_QUANTIZERS][NN_MOST_COUNTERS];
-    double waited, began; /* seconds for data; clock */
+    double norms[RUN_PHASES], updates[RUN_PHASES], clipped[RUN_PHASES]; /* of gradients; how many; those over `clip` */
+    double waited, began;                                               /* seconds for data; clock */
 } train_window;
 
 /* What a line of metrics says, by name. */
@@ -47,7 +48,11 @@ typedef struct trainer {
     int64_t step, first_step;
     double best;                                            /* nmse of best.h5; infinite before the first evaluation */
     int64_t best_step, saved_step, eval_step, samples_step; /* -1: never */
-    evaluation last;                                        /* the latest; images 0: none yet */
+    int64_t good_step;                  /* of the checkpoint that a run goes back to; -1: none yet */
+    int64_t rollbacks[TRAIN_ROLLBACKS]; /* steps at which it did */
+    int n_rollbacks;
+    char fault[768];                       /* what was not finite */
+    evaluation last;                       /* the latest; images 0: none yet */
     int64_t train_limit;                   /* bytes, of the train graph's plan; 0: nothing is recomputed */
     int64_t memory_before, memory_planned; /* bytes: resident before the graphs; what they were to add */
     double rate;                           /* images a second, smoothed */
@@ -74,7 +79,8 @@ void train_log_run(trainer *t, double waited); /* adds the micro-batch that has 
 void train_log_step(trainer *t);               /* the step that has just ended */
 ag_err train_log_write(trainer *t);            /* a line of metrics; empties the window */
 void train_log_live(trainer *t);
-ag_err train_log_evaluation(trainer *t, const evaluation *e);
+/* e: with the weights that commands will use; last: with those of the last step, NULL if these are the same. */
+ag_err train_log_evaluation(trainer *t, const evaluation *e, const evaluation *last);
 
 /* train_record.c: run.json, metrics.jsonl, event files */
 ag_err train_record_open(trainer *t);
@@ -83,16 +89,24 @@ ag_err train_record_figures(trainer *t, const char *split, const train_figures *
 ag_err train_record_samples(trainer *t, const data_picture *grid);
 
 /* train_save.c */
-ag_err train_save(trainer *t);
+ag_err train_save(trainer *t); /* AG_ERR_DIVERGED, and nothing is saved, if a weight is not finite */
+/* Weights, and what else a run goes back to; the images go on. The file must be of step `step`. */
+ag_err train_load_progress(trainer *t, const char *path, int64_t step);
 /* Step, best metric, moments of the data; the options must be those of the run. Then the tensors. */
 ag_err train_load_state(trainer *t, int64_t *position);
 ag_err train_load_weights(trainer *t);
 ag_err train_evaluate(trainer *t);
 ag_err train_samples(trainer *t);
 ag_err train_report(trainer *t);
-ag_err train_anomaly(const trainer *t);       /* the same for what --anomaly has found */
-ag_err train_diverged(trainer *t, int micro); /* AG_ERR_DIVERGED with the name of a tensor that is not finite */
 /* "tessera train vqvae --data D -o RUN --resume" with quoting for a shell. */
 void train_resume_command(const trainer *t, char *out, size_t size);
+
+/* train_diverged.c: AG_ERR_DIVERGED says which tensor is not finite, in t->fault and in the message */
+ag_err train_check_run(trainer *t, int micro); /* losses and gradients of the micro-batch that has just run */
+ag_err train_check_weights(trainer *t);
+ag_err train_anomaly(trainer *t);         /* what --anomaly has found */
+ag_err train_keep_good(const trainer *t); /* checkpoint.h5 as rollback.h5, before it is replaced */
+/* After AG_ERR_DIVERGED: back to the last good checkpoint, as often as the option rollback allows; else that error. */
+ag_err train_roll_back(trainer *t);
 
 #endif

@@ -91,6 +91,31 @@ a=$(sed -n 's/.*"step":10,.*"epoch":\([0-9.]*\),.*/\1/p' parts/metrics.jsonl)
 b=$(sed -n 's/.*"step":10,.*"epoch":\([0-9.]*\),.*/\1/p' whole/metrics.jsonl)
 [ "$a" = "$b" ] || fail "4 micro-batches of 4: epoch $a at step 10, $b with batches of 16"
 
+# averages of the weights: kept, resumed bit for bit, used by eval, both figures logged
+keep="--set average=0.9 --set clip=0.5 --set optimizer=adamw --set weight_decay=0.01"
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o mean --steps 30 "$@" $keep
+"$tessera" train vqvae --preset tiny --data data.h5 -o mean2 --steps 1000000 "$@" $keep 2>err.txt & pid=$!
+while ! grep -q '"step":10,' mean2/metrics.jsonl 2>/dev/null; do sleep 0.02; done
+kill -INT $pid
+wait $pid 2>/dev/null || true
+step=$(sed -n 's/^stopped at step \([0-9]*\), saved.*/\1/p' err.txt)
+expect 0 "$tessera" train vqvae -o mean2 --resume --steps $((step + 7))
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o mean3 --steps $((step + 7)) "$@" $keep
+cmp mean2/checkpoint.h5 mean3/checkpoint.h5 || fail "averages resumed: other bytes"
+expect 0 "$tessera" eval mean --data data.h5 --json; average=$(number nmse out.txt)
+grep -q '"weights":[[:space:]]*"average"' out.txt || fail "eval does not use the averages"
+expect 0 "$tessera" eval mean --data data.h5 --json --last-weights; last=$(number nmse out.txt)
+awk -v a="$average" -v l="$last" '/"step":30,"split":"validation"/ {
+    match($0, /"nmse":[0-9.e-]*/); x = substr($0, RSTART + 7, RLENGTH - 7)
+    match($0, /"nmse_last":[0-9.e-]*/); y = substr($0, RSTART + 12, RLENGTH - 12)
+    ok = (x - a) ^ 2 < 1e-12 && (y - l) ^ 2 < 1e-12 && a != l } END { exit !ok }' mean/metrics.jsonl ||
+    fail "eval $average and $last, not what the run logged"
+grep -q '"grad_norm":' mean/metrics.jsonl || fail "the gradient's norm is not logged"
+expect 0 "$tessera" encode mean --data data.h5 -o mean.codes.h5
+expect 0 "$tessera" decode mean mean.codes.h5 -o mean.decoded.h5
+expect 0 "$tessera" reconstruct mean --data data.h5 --split all -o mean.direct.h5
+cmp mean.direct.h5 mean.decoded.h5 || fail "decode(encode) is not reconstruct with averages"
+
 # a bound of memory: first blocks are computed twice, with the same bits; then it is refused with the largest batch that fits
 planned() { sed -n 's/^memory planned \([0-9.]*\) MiB.*/\1/p' err.txt; }
 bounded() { # STATUS SIZE BATCH ACCUMULATE: two steps

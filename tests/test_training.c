@@ -121,11 +121,232 @@ static void sums_are_empty_between_updates(void **state)
     model_free(&m);
 }
 
+/* ---- update rules -------------------------------------------------------------------------------------------------- */
+
+static double norm_of(const model_of *m, const char *ending)
+{
+    double sum = 0;
+    for (int i = 0; i < nn_params_count(m->params); i++) {
+        const nn_param *p = nn_params_at(m->params, i);
+        const size_t n = strlen(p->name), k = strlen(ending);
+        if (!begins(p->name, "optimizer.") || n < k || strcmp(p->name + n - k, ending)) continue;
+        for (int64_t j = 0; j < p->numel; j++) sum += pow((double)((const real *)p->data)[j], 2);
+    }
+    return sqrt(sum);
+}
+
+static void clipping_bounds_the_norm_of_all_gradients(void **state)
+{
+    (void)state;
+    model_of free_one = model_new("batch=8"), clipped = model_new("batch=8 clip=0.01");
+    model_build(&free_one), model_build(&clipped);
+    model_step(&free_one, 0), model_step(&clipped, 0);
+    const double raw = ag_value(free_one.run->phases[0].norm);
+    assert_true(raw > 0.02 && raw == ag_value(clipped.run->phases[0].norm));
+    assert_true(fabs(norm_of(&free_one, ".m") - 0.1 * raw) < 1e-4 * raw);
+    assert_true(fabs(norm_of(&clipped, ".m") - 0.1 * 0.01) < 1e-5);
+    model_free(&free_one), model_free(&clipped);
+}
+
+static void biases_and_codebooks_do_not_decay(void **state)
+{
+    (void)state;
+    model_of plain = model_new("batch=8 codebook=gradient optimizer=adam"),
+             decayed = model_new("batch=8 codebook=gradient optimizer=adamw weight_decay=0.5");
+    int same = 0, other = 0;
+    model_build(&plain), model_build(&decayed);
+    model_step(&plain, 0), model_step(&decayed, 0);
+    for (int i = 0; i < nn_params_count(plain.params); i++) {
+        const nn_param *p = nn_params_at(plain.params, i);
+        if (p->kind != NN_PARAMETER) continue;
+        const bool kernel = p->rank == 4;
+        assert_int_equal(difference(&plain, &decayed, p->name) > 0, kernel);
+        *(kernel ? &other : &same) += 1;
+    }
+    assert_true(same > 4 && other > 4);
+    model_free(&plain), model_free(&decayed);
+}
+
+static void every_optimizer_and_schedule_learns(void **state)
+{
+    (void)state;
+    static const char *const variants[] = {"optimizer=adamw weight_decay=0.01 schedule=cosine",
+                                           "optimizer=lion lr=0.001 beta2=0.99 schedule=linear lr_last=0.1",
+                                           "optimizer=sgd lr=0.1 schedule=step lr_every=20",
+                                           "schedule=exponential lr_last=0.1 warmup=3",
+                                           "schedule=quarter_cosine clip=1 average=0.9"};
+    const opt_shape shapes[] = {OPT_COSINE, OPT_LINEAR, OPT_STEP, OPT_EXPONENTIAL, OPT_QUARTER_COSINE};
+    for (int v = 0; v < 5; v++) {
+        char settings[160];
+        snprintf(settings, sizeof settings, "quantizer=none batch=8 steps=60 %s", variants[v]);
+        model_of m = model_new(settings);
+        double first = 0;
+        model_build(&m);
+        assert_int_equal(train_options_check(m.options), AG_OK);
+        assert_int_equal(run_schedule(m.run).shape, shapes[v]);
+        for (int step = 0; step < 60; step++) {
+            model_step(&m, step);
+            if (!step) first = ag_value(m.run->total);
+        }
+        assert_true(ag_value(m.run->total) < 0.98 * first);
+        model_free(&m);
+    }
+}
+
+static void contradicting_options_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"weight_decay=0.1", "schedule=exponential", "schedule=step"};
+    for (int i = 0; i < 3; i++) {
+        model_of m = model_new(bad[i]);
+        assert_int_equal(train_options_check(m.options), AG_ERR_USAGE);
+        model_free(&m);
+    }
+}
+
+static real first_value(const model_of *m, const char *name)
+{
+    const nn_param *p = nn_params_find(m->params, name);
+    assert_non_null(p);
+    return *(const real *)p->data;
+}
+
+static void averages_follow_the_weights(void **state)
+{
+    (void)state;
+    const char *name = "decoder.conv_in.weight", *average = "optimizer.average.decoder.conv_in.weight";
+    model_of m = model_new("batch=8 average=0.3");
+    model_build(&m);
+    double expected = (double)first_value(&m, name);
+    assert_true((double)first_value(&m, average) == expected);
+    for (int step = 0; step < 5; step++) {
+        const double t = step + 1, d = fmin(0.3, (1 + t) / (10 + t));
+        model_step(&m, step);
+        expected = d * expected + (1 - d) * (double)first_value(&m, name);
+        assert_true(fabs((double)first_value(&m, average) - expected) < 1e-6);
+    }
+    const real before = first_value(&m, name);
+    assert_true(opt_average_swap(m.params) > 5 && fabs((double)first_value(&m, name) - expected) < 1e-6);
+    opt_average_swap(m.params);
+    assert_true(first_value(&m, name) == before);
+    model_free(&m);
+}
+
+/* A gradient that is not finite is seen in its norm, and nothing has been updated. */
+static void no_update_with_a_gradient_that_is_not_finite(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {"optimizer=adam", "optimizer=sgd", "optimizer=lion"};
+    for (int i = 0; i < 3; i++) {
+        char settings[64];
+        snprintf(settings, sizeof settings, "quantizer=none batch=8 %s", rules[i]);
+        model_of m = model_new(settings), fresh = model_new(settings);
+        model_build(&m), model_build(&fresh);
+        nn_param *p = nn_params_find(m.params, "decoder.conv_in.bias");
+        ((real *)p->data)[0] = (real)INFINITY;
+        model_step(&m, 0);
+        assert_true(!isfinite(ag_value(m.run->phases[0].norm)));
+        assert_true(difference(&m, &fresh, "encoder.conv_out.weight") == 0);
+        assert_true(difference(&m, &fresh, "decoder.conv_in.weight") == 0);
+        model_free(&m), model_free(&fresh);
+    }
+}
+
+/* ---- phases -------------------------------------------------------------------------------------------------------- */
+
+/* A model of two parts that pull at each other: a wants to be the mean of the images, b wants to be a. */
+static const char *const part_a[] = {"a", NULL}, *const part_b[] = {"b", NULL}, *const both[] = {"a", "b", NULL};
+static bool overlapping;
+
+static void build_two(run *r, const void *options)
+{
+    (void)options;
+    ag_tensor *a = nn_tensor(r->root, "a", NN_PARAMETER, NN_PLAIN, 0, NULL, (nn_init){NN_CONSTANT, 1, 0});
+    ag_tensor *b = nn_tensor(r->root, "b", NN_PARAMETER, NN_PLAIN, 0, NULL, (nn_init){NN_CONSTANT, 2, 0});
+    r->reconstruction = ag_mul(r->images, a);
+    run_loss(r, "first", ag_square(ag_sub(a, ag_mean(r->images))), 1);
+    run_phase(r, &(run_phase_opt){.name = "first", .prefixes = part_a});
+    run_loss(r, "second", ag_square(ag_sub(b, a)), 3);
+    run_phase(r, &(run_phase_opt){.name = "second", .prefixes = overlapping ? both : part_b, .rate = 0.5, .start = 2});
+    run_metric(r, "distance", ag_sub(b, a));
+}
+
+static const struct train_options two_defaults = {TRAIN_DEFAULTS, .batch = 8, .steps = 10, .lr = 0.1};
+static const recipe two = {.name = "two",
+                           .options_size = sizeof(struct train_options),
+                           .defaults = &two_defaults,
+                           .options = &train_option_table,
+                           .scale = 1,
+                           .build = build_two};
+
+static model_of two_new(const char *settings)
+{
+    model_of m = {.recipe = &two, .params = nn_params_new(1), .options = recipe_options_new(&two)};
+    assert_int_equal(option_assign_all(&train_option_table, m.options, settings, "test"), AG_OK);
+    return m;
+}
+
+static void phases_move_their_own_parameters_at_their_own_rate(void **state)
+{
+    (void)state;
+    static const char *const variants[] = {"optimizer=sgd beta1=0", "optimizer=sgd beta1=0 batch=2 accumulate=4"};
+    for (int v = 0; v < 2; v++) {
+        model_of m = two_new(variants[v]);
+        model_build(&m);
+        assert_int_equal(m.run->n_phases, 2);
+        assert_true(m.run->total == m.run->phases[0].total);
+        for (int step = 0; step < 4; step++) {
+            const double a = (double)first_value(&m, "a"), b = (double)first_value(&m, "b");
+            model_step(&m, step);
+            const double a1 = (double)first_value(&m, "a"), b1 = (double)first_value(&m, "b");
+            assert_true(a1 < a);
+            const double moved = step < 2 ? 0 : 0.5 * 0.1 * 3 * 2 * (b - a); /* at the a of before the step */
+            assert_true(fabs(b1 - (b - moved)) < 1e-6);
+            assert_true(step < 2 || fabs(ag_value(m.run->phases[1].norm) - 6 * (b - a)) < 1e-5);
+            assert_true(fabs(ag_value(m.run->metrics[0].tensor) - (b - a)) < 1e-6);
+        }
+        model_free(&m);
+    }
+}
+
+/* Its first update is number 1: Adam then moves by the learning rate, whatever the gradient. */
+static void a_phase_that_begins_later_begins_afresh(void **state)
+{
+    (void)state;
+    model_of m = two_new("optimizer=adam");
+    model_build(&m);
+    for (int step = 0; step < 3; step++) model_step(&m, step);
+    assert_true(fabs((double)first_value(&m, "b") - (2 - 0.5 * 0.1)) < 1e-5);
+    model_free(&m);
+}
+
+static void a_parameter_belongs_to_one_phase(void **state)
+{
+    (void)state;
+    overlapping = true;
+    model_of m = two_new("");
+    const run_options build = {.mode = RUN_TRAIN, .batch = 8, .image = {SIDE, SIDE, 3, false}, .variance = 1};
+    assert_int_equal(run_new(&m.run, m.recipe, m.options, m.params, &build), AG_OK);
+    assert_int_equal(run_plan(m.run, 0), AG_ERR_FAILED);
+    assert_non_null(strstr(ag_error_message(), "a is in two update phases"));
+    overlapping = false;
+    model_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accumulated_gradients_are_those_of_the_large_batch),
         cmocka_unit_test(sums_are_empty_between_updates),
+        cmocka_unit_test(clipping_bounds_the_norm_of_all_gradients),
+        cmocka_unit_test(biases_and_codebooks_do_not_decay),
+        cmocka_unit_test(every_optimizer_and_schedule_learns),
+        cmocka_unit_test(contradicting_options_are_refused),
+        cmocka_unit_test(averages_follow_the_weights),
+        cmocka_unit_test(no_update_with_a_gradient_that_is_not_finite),
+        cmocka_unit_test(phases_move_their_own_parameters_at_their_own_rate),
+        cmocka_unit_test(a_phase_that_begins_later_begins_afresh),
+        cmocka_unit_test(a_parameter_belongs_to_one_phase),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -338,7 +338,8 @@ typedef struct ag_update_options {
     double weight_decay; /* 0 = none; decoupled from the gradient, except in SGD                           */
     const bool *decayed; /* [n] which of the parameters decay; NULL = all                                   */
     double clip;         /* gradients are scaled so that their norm, all together, is at most this; 0 = not */
-    ag_tensor *norm;     /* state [] that receives that norm before clipping; NULL = nobody asks            */
+    ag_tensor *norm;     /* state [] that receives that norm before clipping; NULL = nobody asks. If it is
+                            not finite, nothing is updated                                                   */
 } ag_update_options;
 
 typedef struct ag_adam_options {

@@ -39,6 +39,9 @@ ag_err ckpt_save(const char *path, int n, const ckpt_item *items, const char *st
  * checkpoint; then no data has been touched. */
 ag_err ckpt_load(const char *path, int n, const ckpt_item *items);
 
+/* The same, but what else the file holds is passed over. */
+ag_err ckpt_load_part(const char *path, int n, const ckpt_item *items);
+
 /* The state text, NUL-terminated; the caller frees. */
 ag_err ckpt_read_state(const char *path, char **json);
 
@@ -65,8 +68,14 @@ typedef enum ckpt_use {
 } ckpt_use;
 ag_err ckpt_load_params(const char *path, nn_params *p, ckpt_use use);
 
-/* 64 hexadecimal digits + NUL: SHA-256 over name, type, shape and bytes of the weights and buffers in the file, in the
- * order of their names. The optimizer and the state do not count, so it names the model: token files carry it. */
+/* Where the average of a weight is: optimizer/optimizer.average.NAME (opt_average). */
+#define CKPT_AVERAGES "optimizer/optimizer.average."
+/* As CKPT_PART, but a weight whose average is in the file becomes that average. *n: how many did. */
+ag_err ckpt_load_averages(const char *path, nn_params *p, int *n);
+
+/* 64 hexadecimal digits + NUL: SHA-256 over name, type, shape and bytes of the weights, their averages and the buffers in the file, in
+ * the order of their names. The rest of the optimizer and the state do not count, so it names the model: token files carry
+ * it. */
 ag_err ckpt_fingerprint(const char *path, char out[65]);
 
 #endif

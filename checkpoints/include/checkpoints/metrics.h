@@ -24,6 +24,9 @@ typedef struct ckpt_log ckpt_log;
 ag_err ckpt_log_open(ckpt_log **out, const ckpt_run *run, int64_t step);
 void ckpt_log_close(ckpt_log *log); /* NULL is fine */
 
+/* The run goes back to `step`: later lines no longer count, as after a resume. */
+ag_err ckpt_log_back(ckpt_log *log, const ckpt_run *run, int64_t step);
+
 /* One line and one record of n named values of a split ("train", "validation"). Names must differ and not be step, split,
  * time or event. Each file gets its bytes in one write. Errors: AG_ERR_IO, AG_ERR_FAILED (bad name). After the first steps it
  * allocates nothing. */
