@@ -194,12 +194,21 @@ static entry *create(nn_params *p, const char *name, nn_kind kind, nn_layout lay
     return p->entries[p->count++] = e;
 }
 
-static bool same_shape(const nn_param *p, const ag_tensor *t)
+static const char *shape_text(int rank, const int64_t *shape, char to[128])
 {
-    if (p->rank != ag_rank(t)) return false;
-    for (int i = 0; i < p->rank; i++)
-        if (p->shape[i] != ag_dim(t, i)) return false;
-    return true;
+    size_t n = 1;
+    strcpy(to, "[");
+    for (int i = 0; i < rank; i++) n += (size_t)snprintf(to + n, 128 - n, i ? ",%lld" : "%lld", (long long)shape[i]);
+    return strcat(to, "]");
+}
+
+static bool fits(nn_scope s, const nn_param *p, int rank, const int64_t *shape)
+{
+    char asked[128], found[128];
+    if (p->rank == rank && (!rank || !memcmp(p->shape, shape, (size_t)rank * sizeof *shape))) return true;
+    ag_graph_fail(s.graph, AG_ERR_SHAPE, "%s exists with another shape: %s asked for, %s found", p->name,
+                  shape_text(rank, shape, asked), shape_text(p->rank, p->shape, found));
+    return false;
 }
 
 ag_tensor *nn_tensor(nn_scope s, const char *name, nn_kind kind, nn_layout layout, int rank, const int64_t *shape,
@@ -208,14 +217,12 @@ ag_tensor *nn_tensor(nn_scope s, const char *name, nn_kind kind, nn_layout layou
     const nn_scope full = nn_in(s, name);
     if (ag_graph_error(s.graph)) return NULL;
     entry *e = find(s.params, full.name);
+    if (e && !fits(s, &e->param, rank, shape)) return NULL;
     if (e && e->graph == ag_graph_id(s.graph)) return e->tensor;
     ag_tensor *t = ag_state(s.graph, full.name, AG_REAL, rank, shape);
     if (!t) return NULL;
     if (!e) e = create(s.params, full.name, kind, layout, AG_REAL, rank, shape, ag_numel(t), init);
     if (!e) return ag_graph_fail(s.graph, AG_ERR_MEMORY, "out of memory for %s", full.name);
-    if (!same_shape(&e->param, t))
-        return ag_graph_fail(s.graph, AG_ERR_SHAPE,
-                             "%s exists with another shape: the options differ from those it was made with", full.name);
     if (e->param.data) ag_bind(t, e->param.data);
     e->graph = ag_graph_id(s.graph);
     e->tensor = t;
