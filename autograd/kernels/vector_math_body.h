@@ -78,8 +78,8 @@ K_INLINE V F(exp)(V x) { return CHOOSE(x == x, F(exp_sum)(x, SET(0)), x); }
 K_INLINE V F(log)(V x)
 {
     const V scaled = CHOOSE(x < SET(0x1p-126f), x * 0x1p23f, x);
-    const I e = (BITS(scaled) - 0x3f2aaaab) >> 23;
-    const V f = FROM_BITS(BITS(scaled) - e * (1 << 23)) - 1.0f, ff = f * f;
+    const I bits = BITS(scaled) & 0x7fffffff, e = (bits - 0x3f2aaaab) >> 23; /* no sign, or the difference may overflow */
+    const V f = FROM_BITS(bits - e * (1 << 23)) - 1.0f, ff = f * f;
 #ifdef K_ONE
     const V n = (V)e
 #else
