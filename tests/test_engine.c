@@ -20,6 +20,8 @@
 static _Atomic long allocations;
 static long fail_after = -1; /* allocations that still succeed; -1: all */
 
+#ifndef SANITIZED
+#define COUNTS_ALLOCATIONS 1
 static int refuse(void)
 {
     allocations++;
@@ -34,8 +36,6 @@ extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *p, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define COUNTS_ALLOCATIONS 1
 void *malloc(size_t size) { return refuse() ? NULL : __libc_malloc(size); }
 void *calloc(size_t n, size_t size) { return refuse() ? NULL : __libc_calloc(n, size); }
 void *realloc(void *p, size_t size) { return refuse() ? NULL : __libc_realloc(p, size); }
