@@ -65,5 +65,3 @@ ag_tensor *nn_upsample(nn_scope s, ag_tensor *x)
     ag_tensor *y = ag_resize(x, 2 * ag_dim(x, 1), 2 * ag_dim(x, 2), AG_NEAREST);
     return nn_conv2d(nn_in(s, "conv"), y, &(nn_conv2d_opt){.out = ag_dim(x, -1), .kernel = 3, .pad = 1});
 }
-
-ag_tensor *nn_mse(ag_tensor *y, ag_tensor *x) { return ag_mse(y, x); }

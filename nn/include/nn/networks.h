@@ -178,4 +178,45 @@ ag_tensor *nn_magvit2_encoder(nn_scope s, ag_tensor *x, const nn_magvit2_opt *o)
 ag_tensor *nn_magvit2_decoder(nn_scope s, ag_tensor *z,
                               const nn_magvit2_opt *o); /* and back; maps of two positions or more */
 
+/* ---- discriminators ---------------------------------------------------------------------------------------------------- */
+
+/* PatchGAN: Isola, Zhu, Zhou, Efros 2017, arXiv:1611.07004. Batch norm sees the batch in training scopes, so real and made
+ * images go through apart; it cannot judge batches of one or two well, group norm can. */
+typedef enum nn_patchgan_norm {
+    NN_PATCHGAN_BATCH,
+    NN_PATCHGAN_GROUP,
+    NN_PATCHGAN_SPECTRAL, /* of the weights (arXiv:1802.05957) instead: one step of power iteration in training */
+} nn_patchgan_norm;
+typedef struct nn_patchgan_opt {
+    int64_t width; /* of the first layer, 64 */
+    int layers;    /* 3 (VQGAN), 2: each halves the image, after a first that does */
+    nn_patchgan_norm norm;
+    int64_t groups; /* 0 = 32 */
+} nn_patchgan_opt;
+/* x [N,H,W,C] -> logits of patches [N,h,w,1]: 30 x 30 for 256 x 256 with three layers. */
+ag_tensor *nn_patchgan(nn_scope s, ag_tensor *x, const nn_patchgan_opt *o);
+
+/* The residual discriminator of StyleGAN2 with minibatch deviation: Karras et al. 2020, arXiv:1912.04958, in the form and with the
+ * names of ViT-VQGAN's code. Weights start as N(0,1) and are scaled where they are used. */
+typedef struct nn_stylegan_opt {
+    int levels;                    /* sizes: the image's, then halves; the last one is flattened */
+    int64_t width[NN_MOST_LEVELS]; /* channels at each size */
+    int64_t group;                 /* images that the deviation is taken over; 0 = 4; at most N, which it must divide */
+} nn_stylegan_opt;
+/* x [N,H,W,C] -> logits [N,1]; H and W multiples of 2^(levels-1). */
+ag_tensor *nn_stylegan(nn_scope s, ag_tensor *x, const nn_stylegan_opt *o);
+/* The published widths down to 4 x 4 for images of `size`, a power of two from 8 to 512: 512 up to 32, then 256, 128, 64 ... times
+ * `multiplier` (2). */
+nn_stylegan_opt nn_stylegan_usual(int64_t size, int multiplier);
+
+/* ---- perceptual distance --------------------------------------------------------------------------------------------------
+ * LPIPS 0.1 on VGG-16: Zhang, Isola, Efros, Shechtman, Wang 2018, arXiv:1801.03924. Its 14.7 million weights are learned elsewhere:
+ * give the scope an nn_params of its own, which no checkpoint holds and no optimizer sees. With other weights than the
+ * published ones it is a distance, but not LPIPS. */
+typedef struct nn_lpips_opt {
+    bool no_heads; /* sums over channels instead of the linear heads */
+} nn_lpips_opt;
+/* x, y [N,H,W,3 or 1] in [-1,1], 16 x 16 or more -> [N]. `o` may be NULL; taps[5], if not NULL, gets the five parts of the sum. */
+ag_tensor *nn_lpips(nn_scope s, ag_tensor *x, ag_tensor *y, const nn_lpips_opt *o, ag_tensor **taps);
+
 #endif

@@ -1,0 +1,2 @@
+/* The same comparison in double precision. */
+#include "test_critics.c"
