@@ -215,6 +215,12 @@ ag_tensor *ag_scatter_add(ag_tensor *rows, ag_tensor *codes, int64_t K);
 /* codes [...] i32 in 0..K-1 -> [K] real, how many of each. No gradient. */
 ag_tensor *ag_count(ag_tensor *codes, int64_t K);
 
+enum { AG_MOST_DIGITS = 31 };
+/* Numbers of mixed radix, the first digit counting least: x [...,n], digit i a whole number in 0..radix[i]-1, -> codes i32 [...] =
+ * sum x_i radix_0 ... radix_(i-1), and back. The product of all radices must be below 2^31. No gradient. */
+ag_tensor *ag_join_digits(ag_tensor *x, int n, const int64_t *radix);
+ag_tensor *ag_split_digits(ag_tensor *codes, int n, const int64_t *radix);
+
 /* ---- normalisation (channels are the last axis; all can be differentiated twice) --------------------------------------- */
 
 /* y = (x - mean) / sqrt(var + epsilon) * weight + bias over the last axis, biased variance; x [...,C], weight and bias [C] or
