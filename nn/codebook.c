@@ -7,6 +7,7 @@
 #include "codebook.h"
 #include "nn/update.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,14 @@
 
 static double decay(const nn_quantizer_opt *o) { return o->decay > 0 ? o->decay : 0.99; }
 static double epsilon(const nn_quantizer_opt *o) { return o->epsilon > 0 ? o->epsilon : 1e-5; }
+
+/* SimVQ: Zhu and others 2024, arXiv:2411.02038: a frozen table C ~ N(0,1/D), E = C W + b. */
+static ag_tensor *reparametrized(nn__codebook *b)
+{
+    const nn_init init = {NN_NORMAL, 0, 1 / sqrt((double)b->D)};
+    b->embedding = nn_tensor(b->s, "embedding", NN_BUFFER, NN_PLAIN, 2, (int64_t[]){b->K, b->D}, init);
+    return nn_linear(nn_in(b->s, "reparametrization"), b->embedding, &(nn_linear_opt){.out = b->D});
+}
 
 static ag_tensor *embedding(const nn__codebook *b)
 {
@@ -70,7 +79,8 @@ static void start_sums(nn_scope s, const nn_quantizer_opt *o)
 nn__codebook nn__codebook_open(nn_scope s, const nn_quantizer_opt *o, int64_t D)
 {
     nn__codebook b = {.s = s, .o = o, .K = o->K, .D = D};
-    b.now = b.embedding = embedding(&b);
+    b.now = o->simvq ? reparametrized(&b) : (b.embedding = embedding(&b));
+    if (o->cosine) b.now = ag_l2_normalize(b.now, 1e-12);
     if (o->rule == NN_CODEBOOK_EMA) {
         const bool fresh = !nn_params_find(s.params, nn_in(s, "embedding_sum").name);
         b.N = b.N0 = buffer(s, "cluster_size", 1, &b.K, o->debias ? 0 : o->initial_count);
@@ -86,6 +96,37 @@ nn__codebook nn__codebook_open(nn_scope s, const nn_quantizer_opt *o, int64_t D)
 ag_tensor *nn__codebook_find(const nn__codebook *b, ag_tensor *z) { return ag_nearest(z, b->now); }
 
 ag_tensor *nn__codebook_take(const nn__codebook *b, ag_tensor *codes) { return ag_gather(b->now, codes); }
+
+/* Distances in units of their mean, negative: scores [N,K]. */
+static ag_tensor *scores(const nn__codebook *b, ag_tensor *z)
+{
+    const double T = b->o->assignment_temperature > 0 ? b->o->assignment_temperature : 0.05;
+    ag_tensor *rows = ag_reshape(z, 2, (int64_t[]){ag_numel(z) / b->D, b->D}), *e = ag_stop_gradient(b->now);
+    ag_tensor *squares = ag_sum_to(ag_square(rows), 2, (int64_t[]){ag_dim(rows, 0), 1});
+    ag_tensor *distances = ag_add(nn__distances(rows, e), squares);
+    return ag_div(ag_scale(distances, -1 / T), ag_mean(distances));
+}
+
+/* How many rows got another code than the nearest. */
+static ag_tensor *count_moved(const nn__codebook *b, ag_tensor *z, ag_tensor *codes)
+{
+    ag_tensor *apart = ag_sub(nn__codebook_take(b, codes), nn__codebook_take(b, nn__codebook_find(b, z)));
+    apart = ag_reshape(ag_square(apart), 2, (int64_t[]){ag_numel(codes), b->D});
+    apart = ag_sum_to(apart, 2, (int64_t[]){ag_numel(codes), 1});
+    return ag_sum(ag_less(ag_constant(b->s.graph, 0, 0, NULL), ag_stop_gradient(apart)));
+}
+
+ag_tensor *nn__codebook_choose(const nn__codebook *b, ag_tensor *z, nn_quantized *q)
+{
+    int64_t shape[AG_MAX_RANK];
+    if (!b->s.training || b->o->assignment == NN_ASSIGN_NEAREST) return nn__codebook_find(b, z);
+    for (int i = 0; i < ag_rank(z) - 1; i++) shape[i] = ag_dim(z, i);
+    ag_tensor *s = scores(b, z), *codes;
+    codes = b->o->assignment == NN_ASSIGN_SAMPLED ? ag_categorical(s) : nn__balanced_codes(s, 3);
+    codes = ag_reshape(codes, ag_rank(z) - 1, shape);
+    nn__add_counter(q, "moved", count_moved(b, z, codes), true);
+    return codes;
+}
 
 static void count_restarts(nn__codebook *b)
 {
@@ -113,7 +154,12 @@ static const char *sum_name(const nn__codebook *b, const char *what)
                       : what;
 }
 
-static void update_ema(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts)
+static ag_tensor *if_taken(ag_tensor *takes, ag_tensor *new, ag_tensor *old)
+{
+    return takes ? ag_select(takes, new, old) : new;
+}
+
+static void update_ema(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts, ag_tensor *takes)
 {
     const nn_quantizer_opt *o = b->o;
     ag_tensor *N = average(b->N, nn_update_sum(b->s, sum_name(b, "counts"), counts), decay(o));
@@ -124,15 +170,17 @@ static void update_ema(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tenso
         N = ag_select(b->dead, ag_constant(b->s.graph, 1, 0, NULL), N);
         count_restarts(b);
     }
-    b->N = N;
-    b->M = M;
+    b->N = N = if_taken(takes, N, b->N);
+    b->M = M = if_taken(takes, M, b->M);
     if (o->debias) { /* power = d^t, kept from run to run */
-        b->power = ag_scale(b->power, decay(o));
+        b->power = if_taken(takes, ag_scale(b->power, decay(o)), b->power);
         ag_tensor *share = ag_shift(ag_neg(b->power), 1);
         N = ag_div(N, share);
         M = ag_div(M, share);
     }
-    b->now = ag_div(M, column(smoothed(b, N)));
+    ag_tensor *now = ag_div(M, column(smoothed(b, N)));
+    if (o->cosine) now = ag_l2_normalize(now, 1e-12);
+    b->now = if_taken(takes, now, b->now);
 }
 
 static void update_gradient(nn__codebook *b, ag_tensor *z, ag_tensor *counts)
@@ -144,11 +192,11 @@ static void update_gradient(nn__codebook *b, ag_tensor *z, ag_tensor *counts)
     count_restarts(b);
 }
 
-void nn__codebook_update(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts)
+void nn__codebook_update(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts, ag_tensor *takes)
 {
     if (!b->s.training || !b->N || !z || restart_is_endless(b, z)) return;
     if (b->M)
-        update_ema(b, z, codes, counts);
+        update_ema(b, z, codes, counts, takes);
     else
         update_gradient(b, z, counts);
     b->updates++;
@@ -161,7 +209,7 @@ void nn__codebook_close(nn__codebook *b)
     if (b->N && b->N != b->N0) ag_assign(b->N0, b->N);
     if (b->M && b->M != b->M0) ag_assign(b->M0, b->M);
     if (b->power && b->power != b->power0) ag_assign(b->power0, b->power);
-    if (b->M && b->now != b->embedding) ag_assign(b->embedding, b->now);
+    if (b->M && b->updates) ag_assign(b->embedding, b->now);
     if (b->fresh) {
         ag_assign_where(b->embedding, column(b->dead), b->fresh);
         nn_reset_rows(b->s.params, b->embedding, b->dead);
@@ -199,9 +247,19 @@ static ag_err lloyd(int64_t K, int64_t D, int64_t n, const real *z, real *e, rea
 
 static nn_param *find(nn_params *p, const char *name, const char *part)
 {
-    char full[256];
+    char full[320];
     snprintf(full, sizeof full, "%s.%s", name, part);
     return nn_params_find(p, full);
+}
+
+static void normalize_rows(int64_t K, int64_t D, real *e)
+{
+    for (int64_t j = 0; j < K; j++) {
+        double squares = 0;
+        for (int64_t i = 0; i < D; i++) squares += (double)e[j * D + i] * (double)e[j * D + i];
+        const double factor = 1 / fmax(sqrt(squares), 1e-12);
+        for (int64_t i = 0; i < D; i++) e[j * D + i] = (real)((double)e[j * D + i] * factor);
+    }
 }
 
 ag_err nn__codebook_start(nn_params *p, const char *name, const nn_quantizer_opt *o, int64_t n, const real *rows,
@@ -221,10 +279,84 @@ ag_err nn__codebook_start(nn_params *p, const char *name, const nn_quantizer_opt
     for (int64_t j = 0; j < K; j++) counts[j] = 1;
     pick_rows(K, D, n, rows, seed, e->data, order);
     if (o->start == NN_START_KMEANS && (err = lloyd(K, D, n, rows, e->data, counts, 10))) goto out;
+    if (o->cosine) normalize_rows(K, D, e->data);
     for (int64_t j = 0; size && j < K; j++) ((real *)size->data)[j] = counts[j];
     for (int64_t i = 0; sum && i < K * D; i++) ((real *)sum->data)[i] = ((real *)e->data)[i] * counts[i / D];
 out:
     free(order);
     free(counts);
+    return err;
+}
+
+/* rest -= the nearest row of the codebook e */
+static ag_err leave(int64_t K, int64_t D, int64_t n, real *e, real *rest)
+{
+    ag_graph *g = ag_graph_new(0);
+    if (!g) return ag_error_code();
+    ag_tensor *rows = ag_state(g, "rows", AG_REAL, 2, (int64_t[]){n, D}),
+              *table = ag_state(g, "codes", AG_REAL, 2, (int64_t[]){K, D});
+    ag_bind(rows, rest);
+    ag_bind(table, e);
+    ag_assign(rows, ag_sub(rows, ag_gather(table, ag_nearest(rows, table))));
+    ag_err err = ag_graph_plan(g, NULL);
+    if (!err) err = ag_graph_run(g, 0);
+    ag_graph_free(g);
+    return err;
+}
+
+ag_err nn__codebook_start_residual(nn_params *p, const char *name, const nn_quantizer_opt *o, int depth, int64_t n,
+                                   const real *rows, uint64_t seed)
+{
+    char at[256];
+    real *rest = NULL;
+    ag_err err = AG_OK;
+    for (int d = 0; d < depth && !err; d++) {
+        snprintf(at, sizeof at, "%s.depth.%d", name, d);
+        nn_param *e = find(p, at, "embedding");
+        if (!e || e->rank != 2 || n < 1) {
+            err = ag_fail(AG_ERR_FAILED, "%s: no codebook of that name to start", at);
+            break;
+        }
+        const size_t bytes = (size_t)(n * e->shape[1]) * sizeof *rest;
+        if (!rest && !(rest = aligned_alloc(64, (bytes + 63) / 64 * 64))) {
+            err = ag_fail(AG_ERR_MEMORY, "out of memory to start %s", at);
+            break;
+        }
+        if (d == 0) memcpy(rest, rows, bytes);
+        if ((err = nn__codebook_start(p, at, o, n, rest, seed + (uint64_t)d))) break;
+        err = leave(e->shape[0], e->shape[1], n, e->data, rest);
+    }
+    free(rest);
+    return err;
+}
+
+ag_err nn__codebook_check(const nn_quantizer_opt *o)
+{
+    const bool gradient = o->rule == NN_CODEBOOK_GRADIENT;
+    if (o->K < 1) return ag_fail(AG_ERR_USAGE, "codes=%lld: a codebook needs at least one", (long long)o->K);
+    if (o->simvq && (!gradient || o->start == NN_START_KMEANS || o->start == NN_START_DATA || o->restart > 0))
+        return ag_fail(AG_ERR_USAGE, "simvq=true trains a map of a frozen random table: set codebook=gradient, "
+                                     "start=normal and restart=0");
+    if (o->legacy_beta && !gradient)
+        return ag_fail(AG_ERR_USAGE, "legacy_beta=true weighs the codebook loss: set codebook=gradient");
+    if (o->orthogonal > 0 && !gradient)
+        return ag_fail(AG_ERR_USAGE, "orthogonal=%g is a loss of the codes: set codebook=gradient", o->orthogonal);
+    if (o->debias && gradient) return ag_fail(AG_ERR_USAGE, "debias=true corrects moving averages: set codebook=ema");
+    return AG_OK;
+}
+
+ag_err nn__codebook_start_heads(nn_params *p, const char *name, const nn_quantizer_opt *o, int heads, int64_t n,
+                                const real *rows, uint64_t seed)
+{
+    char at[256];
+    const int64_t D = nn__quantizer_inner(o), d = D / heads;
+    real *part = aligned_alloc(64, ((size_t)(n * d) * sizeof *part + 63) / 64 * 64);
+    ag_err err = part ? AG_OK : ag_fail(AG_ERR_MEMORY, "out of memory to start %s", name);
+    for (int h = 0; h < heads && !err; h++) {
+        for (int64_t i = 0; i < n; i++) memcpy(part + i * d, rows + i * D + h * d, (size_t)d * sizeof *part);
+        snprintf(at, sizeof at, "%s.head.%d", name, h);
+        err = nn__codebook_start(p, at, o, n, part, seed + (uint64_t)h);
+    }
+    free(part);
     return err;
 }

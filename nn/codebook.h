@@ -16,6 +16,7 @@ typedef struct nn__quantizer {
     int64_t (*channels)(const nn_quantizer_opt *o); /* channels of z for `inner` dimensions; NULL: as many */
     int64_t (*codes)(const nn_quantizer_opt *o);    /* K; NULL: o->K */
     int (*depth)(const nn_quantizer_opt *o);        /* codes of a position; NULL: 1 */
+    int64_t (*code_length)(const nn_quantizer_opt *o, int64_t h, int64_t w); /* NULL: codes are a grid */
 } nn__quantizer;
 
 #define NN_QUANTIZER(constant, name, help) extern const nn__quantizer nn__quantizer_##name;
@@ -25,6 +26,10 @@ typedef struct nn__quantizer {
 /* The dimension in which the quantizer of o chooses codes. */
 int64_t nn__quantizer_inner(const nn_quantizer_opt *o);
 void nn__add_term(nn_quantized *q, const char *name, ag_tensor *value, double weight);
+/* The terms of a codebook with the weights that beta and legacy_beta say; `codebook` NULL: none. */
+void nn__add_codebook_terms(nn_quantized *q, const nn_quantizer_opt *o, ag_tensor *commitment, ag_tensor *codebook);
+/* Lets the weight of the last term rise from 0 over kl_steps. */
+void nn__schedule_kl(nn_quantized *q, const nn_quantizer_opt *o, ag_tensor *step);
 void nn__add_counter(nn_quantized *q, const char *name, ag_tensor *value, bool sum);
 
 /* A codebook in one graph. Updates of a step are made as tensors, one after another, and become effects in close: so a step may
@@ -47,14 +52,36 @@ typedef struct nn__codebook {
 nn__codebook nn__codebook_open(nn_scope s, const nn_quantizer_opt *o, int64_t D);
 /* [...,D] -> [...] i32, the nearest row. */
 ag_tensor *nn__codebook_find(const nn__codebook *b, ag_tensor *z);
+/* The same in training by `assignment`; adds the counter `moved` to q if that is not the nearest. */
+ag_tensor *nn__codebook_choose(const nn__codebook *b, ag_tensor *z, nn_quantized *q);
 /* [...] -> [...,D]. */
 ag_tensor *nn__codebook_take(const nn__codebook *b, ag_tensor *codes);
-/* Learns from z [...,D] (no gradient) with these codes and counts [K]: averages and restarts; nothing outside of training. */
-void nn__codebook_update(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts);
+/* Learns from z [...,D] (no gradient) with these codes and counts [K]: averages and restarts; nothing outside of training, and nothing in
+ * a step where `takes` [] is 0 (NULL: 1). */
+void nn__codebook_update(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts, ag_tensor *takes);
 /* The effects of the updates. */
 void nn__codebook_close(nn__codebook *b);
 /* Sets codebook, counts and sums at scope name `name` from rows [n,D]; AG_ERR_FAILED if it is not there or has another D. */
 ag_err nn__codebook_start(nn_params *p, const char *name, const nn_quantizer_opt *o, int64_t n, const real *rows,
                           uint64_t seed);
+/* The codebooks name.depth.0 and so on, each from what the ones before leave of the rows. */
+ag_err nn__codebook_start_residual(nn_params *p, const char *name, const nn_quantizer_opt *o, int depth, int64_t n,
+                                   const real *rows, uint64_t seed);
+/* The codebooks name.head.0 and so on, each from its part of the rows [n,D]. */
+ag_err nn__codebook_start_heads(nn_params *p, const char *name, const nn_quantizer_opt *o, int heads, int64_t n,
+                                const real *rows, uint64_t seed);
+/* Options of a codebook that contradict each other. */
+ag_err nn__codebook_check(const nn_quantizer_opt *o);
+
+/* Terms of vq (codebook_terms.c), [] each. Mean entropy of softmax(-|z_n - e_k|^2 / T) per row, and entropy of its mean over rows. */
+void nn__code_entropies(ag_tensor *z, ag_tensor *codes, double T, ag_tensor **sample, ag_tensor **batch);
+/* (1/n^2) sum cos(e_i,e_j)^2 - 1/n over n rows drawn anew each step (0: all). */
+ag_tensor *nn__orthogonality(ag_tensor *rows, int64_t n);
+/* Value of q; gradient to z straight through, or by the rotation that takes z to q. */
+ag_tensor *nn__pass_through(ag_tensor *z, ag_tensor *q, bool rotation);
+/* [N,K] -> [N] i32: each row's largest after `iterations` of giving every row weight 1 and every column weight N/K. */
+ag_tensor *nn__balanced_codes(ag_tensor *logits, int iterations);
+/* |z_n - e_k|^2 up to a term of the row: [N,D], [K,D] -> [N,K]. */
+ag_tensor *nn__distances(ag_tensor *z, ag_tensor *codes);
 
 #endif

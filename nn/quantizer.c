@@ -54,6 +54,19 @@ int nn_quantizer_depth(const nn_quantizer_opt *o)
     return rule->depth ? rule->depth(o) : 1;
 }
 
+int nn_quantizer_code_shape(const nn_quantizer_opt *o, int64_t h, int64_t w, int64_t *shape)
+{
+    const nn__quantizer *rule = quantizers[o->kind];
+    if (rule->code_length) {
+        shape[0] = rule->code_length(o, h, w);
+        return 1;
+    }
+    shape[0] = h;
+    shape[1] = w;
+    shape[2] = nn_quantizer_depth(o);
+    return shape[2] > 1 ? 3 : 2 * (int)shape[2];
+}
+
 /* ---- quantize and back --------------------------------------------------------------------------------------------------- */
 
 ag_err nn_quantizer_check(const nn_quantizer_opt *o)
@@ -102,6 +115,19 @@ ag_tensor *nn_quantizer_lookup(nn_scope s, ag_tensor *codes, const nn_quantizer_
     return latents;
 }
 
+ag_tensor *nn_schedule(ag_tensor *step, nn_curve curve, double from, double to, int64_t steps)
+{
+    const double pi = 3.14159265358979323846;
+    ag_tensor *t = ag_clamp(ag_scale(ag_shift(step, -1), 1 / (double)(steps > 0 ? steps : 1)), 0, 1);
+    switch (curve) {
+    case NN_CURVE_COSINE: t = ag_scale(ag_shift(ag_neg(ag_cos(ag_scale(t, pi))), 1), 0.5); break;
+    case NN_CURVE_QUARTER_COSINE: t = ag_shift(ag_neg(ag_cos(ag_scale(t, pi / 2))), 1); break;
+    case NN_CURVE_CONSTANT: t = ag_scale(t, 0); break;
+    case NN_CURVE_LINEAR: break;
+    }
+    return ag_shift(ag_scale(t, to - from), from);
+}
+
 /* ---- start from data ------------------------------------------------------------------------------------------------------- */
 
 bool nn_quantizer_starts_from_data(const nn_quantizer_opt *o)
@@ -123,6 +149,20 @@ ag_err nn_quantizer_start(nn_params *p, const char *name, const nn_quantizer_opt
 void nn__add_term(nn_quantized *q, const char *name, ag_tensor *value, double weight)
 {
     if (value) q->terms[q->n_terms++] = (nn_quantized_term){.name = name, .value = value, .weight = weight};
+}
+
+void nn__add_codebook_terms(nn_quantized *q, const nn_quantizer_opt *o, ag_tensor *commitment, ag_tensor *codebook)
+{
+    nn__add_term(q, "commitment", commitment, o->legacy_beta ? 1 : o->beta);
+    nn__add_term(q, "codebook", codebook, o->legacy_beta ? o->beta : 1);
+}
+
+void nn__schedule_kl(nn_quantized *q, const nn_quantizer_opt *o, ag_tensor *step)
+{
+    if (!step || o->kl_steps < 1) return;
+    ag_tensor *factor = nn_schedule(step, NN_CURVE_COSINE, 0, 1, o->kl_steps);
+    q->terms[q->n_terms - 1].factor = factor;
+    nn__add_counter(q, "kl_factor", factor, false);
 }
 
 void nn__add_counter(nn_quantized *q, const char *name, ag_tensor *value, bool sum)

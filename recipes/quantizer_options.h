@@ -19,13 +19,25 @@ struct quantizer_options {
     double beta;
     int codebook, start; /* nn_codebook_rule, nn_codebook_start */
     double decay, epsilon, initial_count, restart;
-    bool debias;
+    bool debias, cosine, rotation, simvq, legacy_beta, shared;
+    int64_t heads, depth;
+    int assignment; /* nn_assignment */
+    double assignment_temperature, entropy, entropy_gamma, entropy_temperature, orthogonal;
+    int64_t entropy_groups, orthogonal_codes;
+    bool update_once, spherical, hard, kl_sum;
+    double quantizer_dropout, phi_ratio, kl, tau, tau_end;
+    option_list scales, levels;
+    int64_t phi, kl_steps, tau_steps;
+    int tau_curve; /* nn_curve */
 };
 
 /* Everything but codes and dim. */
 #define QUANTIZER_DEFAULTS                                                                                             \
     .beta = 0.25, .codebook = NN_CODEBOOK_EMA, .decay = 0.99, .epsilon = 1e-5, .start = NN_START_KMEANS,               \
-    .initial_count = 1
+    .initial_count = 1, .heads = 1, .depth = 4, .shared = true, .assignment_temperature = 0.05, .entropy_gamma = 1,    \
+    .entropy_temperature = 0.01, .entropy_groups = 1, .phi = 4, .phi_ratio = 0.5, .kl = 1e-3, .tau = 1,                \
+    .tau_end = 0.0625, .tau_steps = 150000, .tau_curve = NN_CURVE_COSINE, .levels = {3, {8, 8, 8}},                    \
+    .scales = {4, {1, 2, 4, 8}}
 
 extern const option_table quantizer_option_table;
 

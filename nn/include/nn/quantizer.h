@@ -32,6 +32,13 @@ typedef enum nn_codebook_start {
     NN_START_DATA,    /* random rows of the first batch (nn_quantizer_start)                           */
 } nn_codebook_start;
 
+typedef enum nn_assignment {
+    NN_ASSIGN_NEAREST,
+    NN_ASSIGN_SAMPLED, /* in training: a code drawn with probability softmax(-|z - e|^2 / temperature) */
+    NN_ASSIGN_BALANCED, /* in training: the most of a plan that gives every code the same share of the batch (Sinkhorn) */
+} nn_assignment;
+typedef enum nn_curve { NN_CURVE_CONSTANT, NN_CURVE_COSINE, NN_CURVE_LINEAR, NN_CURVE_QUARTER_COSINE } nn_curve;
+
 enum { NN_MOST_SCALARS = 16, NN_MOST_TERMS = 6, NN_MOST_COUNTERS = 4 };
 
 /* Weights of loss terms are literal: 0 leaves the term out of the loss. For the rest 0 is the usual value. */
@@ -44,7 +51,7 @@ typedef struct nn_quantizer_opt {
     int64_t code_dim;
     double beta; /* weight of the commitment mean (z - sg(q))^2 */
 
-    /* codebooks */
+    /* codebooks: vq, residual, multiscale, gumbel (start only) */
     nn_codebook_rule rule;
     nn_codebook_start start;
     double decay;         /* EMA; 0 = 0.99 */
@@ -52,6 +59,51 @@ typedef struct nn_quantizer_opt {
     bool debias;          /* both averages divided by 1 - decay^t, starting from zero (Sonnet) */
     double initial_count; /* EMA counts at the start (sums are counts times codes): 0 as first published, 1 gentle */
     double restart;       /* restart codes whose EMA count is below this, with rows of the batch; 0 = never */
+
+    /* vq; residual: cosine, rotation, simvq too */
+    bool
+        cosine; /* codes and latents of length 1: compared and emitted so; the gradient passes through the normalisation */
+    bool rotation; /* gradient by the rotation that takes z to q instead of straight-through */
+    bool simvq;    /* E = C W + b with a frozen C ~ N(0,1/D): needs rule GRADIENT */
+    bool
+        legacy_beta; /* beta on the codebook term and 1 on the commitment, as the first VQGAN code: needs rule GRADIENT */
+    int heads;       /* D cut into so many parts with a code each; 0 = 1 */
+    bool shared;     /* heads, depths: one codebook for all */
+    nn_assignment assignment;
+    double assignment_temperature; /* 0 = 0.01 for SAMPLED and BALANCED, relative to the mean squared distance */
+    double entropy;                /* weight of mean_n H(p_n) - entropy_gamma H(mean_n p_n); vq and lookup_free */
+    double entropy_gamma;
+    double entropy_temperature; /* 0 = 0.01 */
+    int entropy_groups;         /* lookup_free: bits in so many groups, entropies summed (a bound); 0 = 1, exact */
+    double orthogonal;          /* weight of (1/n^2) sum cos(e_i,e_j)^2 - 1/n: needs rule GRADIENT */
+    int64_t orthogonal_codes;   /* n codes drawn anew each step; 0 = all K */
+
+    /* residual */
+    int depth;                /* codes of a position; 0 = 4 */
+    bool update_once;         /* one EMA update a step from all depths, instead of one per depth in sequence */
+    double quantizer_dropout; /* probability that a training step uses only the first 1..depth depths (drawn evenly) */
+
+    /* multiscale */
+    int n_scales;
+    int64_t scales[NN_MOST_SCALARS]; /* rows of the code map of each scale; the last: all of the latents' */
+    int phi;                         /* 3x3 convolutions shared among the scales; 0 = none */
+    double phi_ratio;                /* h <- (1 - ratio) h + ratio conv(h) */
+
+    /* finite_scalar */
+    int n_levels;
+    int64_t levels[NN_MOST_SCALARS];
+
+    /* lookup_free */
+    bool spherical; /* z / |z| before, codes +-1/sqrt(D) (BSQ) */
+
+    /* gumbel, gaussian */
+    double kl;        /* weight of the KL divergence from the prior (uniform; normal) */
+    int64_t kl_steps; /* over which it rises from 0, half a cosine; 0 = at once */
+    bool kl_sum;      /* gaussian: sum over an image's latents instead of the mean over all */
+    bool hard;        /* gumbel: one-hot values, gradient of the soft ones */
+    double tau, tau_end;
+    int64_t tau_steps; /* temperature from tau to tau_end in so many steps; tau 0 = 1, tau_end 0 = tau */
+    nn_curve tau_curve;
 } nn_quantizer_opt;
 
 /* A term of the loss: its value without weight, and its weight (times `factor` [], if that is not NULL: a schedule). */
@@ -90,6 +142,10 @@ typedef struct nn_quantized {
 /* z [...,width] -> latents [...,dim], codes, terms. `step` []: number of the update from 1, for schedules; NULL outside of training.
  * Makes the quantizer's parameters and buffers at s. What nn_quantizer_check refuses is a mistake of the graph. */
 nn_quantized nn_quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o, ag_tensor *step);
+/* The value at update `step` [] (from 1) of what goes from `from` to `to` in `steps` updates and stays there; a closed form of the step,
+ * so a resumed run goes on as it was. Golden values: at half of the way, a half cosine is half-way. */
+ag_tensor *nn_schedule(ag_tensor *step, nn_curve curve, double from, double to, int64_t steps);
+
 /* The latents [...,dim] of codes, as nn_quantize gives them outside of training, bit for bit. */
 ag_tensor *nn_quantizer_lookup(nn_scope s, ag_tensor *codes, const nn_quantizer_opt *o);
 
@@ -115,5 +171,7 @@ int64_t nn_quantizer_width(const nn_quantizer_opt *o); /* channels of z */
 int64_t nn_quantizer_dim(const nn_quantizer_opt *o);   /* channels of the latents */
 int64_t nn_quantizer_codes(const nn_quantizer_opt *o); /* K; 0: continuous */
 int nn_quantizer_depth(const nn_quantizer_opt *o);     /* codes of a position; 0: continuous */
+/* Axes of the codes of a grid h x w into shape[3]: h,w; h,w,depth; or L (multi-scale). Returns how many; 0: continuous. */
+int nn_quantizer_code_shape(const nn_quantizer_opt *o, int64_t h, int64_t w, int64_t *shape);
 
 #endif
