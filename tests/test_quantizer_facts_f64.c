@@ -1,0 +1,2 @@
+/* The same with real = double. */
+#include "test_quantizer_facts.c"
