@@ -8,7 +8,7 @@
 #include "train.h"
 
 typedef struct arguments {
-    const char *data, *out, *preset, *config, *memory, *print_graph;
+    const char *data, *out, *preset, *config, *memory, *print_graph, *init_from;
     command_list sets;
     int64_t steps, seed, profile;
     bool resume, anomaly;
@@ -87,6 +87,7 @@ static int run_train(const command *c, const arguments *a, const char *name, int
 {
     train_config config = {.out = a->out,
                            .resume = a->resume,
+                           .init_from = a->init_from,
                            .anomaly = a->anomaly,
                            .profile = a->profile,
                            .print_graph = a->print_graph,
@@ -97,6 +98,10 @@ static int run_train(const command *c, const arguments *a, const char *name, int
     ag_err err = recipe_get(&config.recipe, name);
     if (err || (err = command_need(c, a->out, "-o RUN"))) goto out;
     if (!a->resume && (err = command_need(c, a->data, "--data DATA.h5"))) goto out;
+    if (a->resume && a->init_from) {
+        err = ag_fail(AG_ERR_USAGE, "--init-from: a run that is resumed has its weights; leave one of the two out");
+        goto out;
+    }
     if (a->memory && (err = command_size(a->memory, "--memory", &config.memory_limit))) goto out;
     if (!(config.options = recipe_options_new(config.recipe))) {
         err = ag_fail(AG_ERR_MEMORY, "no memory for options");
@@ -126,7 +131,11 @@ int command_train(const command *c, int argc, char **argv)
         {"steps", 0, FLAG_INT, &a.steps, "N", "short for --set steps=N", 1, INT64_C(1000000000000)},
         {"seed", 0, FLAG_INT, &a.seed, "N", "short for --set seed=N", 0, most},
         {"resume", 'r', FLAG_ON, &a.resume, NULL, "go on with the run in RUN, bit for bit", 0, 0},
-        {"memory", 'm', FLAG_TEXT, &a.memory, "SIZE", "refuse to take more (512M, 2G)", 0, 0},
+        {"init-from", 0, FLAG_TEXT, &a.init_from, "RUN",
+         "begin with the weights of another run, as far as names and shapes are the same; a codebook may be larger", 0,
+         0},
+        {"memory", 'm', FLAG_TEXT, &a.memory, "SIZE",
+         "take no more (512M, 2G): compute marked blocks twice, or refuse and say what fits", 0, 0},
         {"anomaly", 0, FLAG_ON, &a.anomaly, NULL, "stop at the first value that is not finite and name its tensor", 0,
          0},
         {"profile", 0, FLAG_INT, &a.profile, "N", "print time per operation and scope after N steps", 1, most},

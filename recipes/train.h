@@ -9,6 +9,7 @@ typedef struct train_config {
     void *options;          /* resolved; begins with struct train_options */
     const char *data, *out; /* data set and run folder */
     bool resume;
+    const char *init_from;   /* run or checkpoint whose weights a new run begins with; NULL = none */
     int64_t memory_limit;    /* bytes, 0 = no bound */
     bool anomaly;            /* check every tensor of every step */
     int64_t profile;         /* print a profile of this many steps; 0 = none */

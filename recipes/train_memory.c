@@ -108,6 +108,7 @@ static ag_err would_fit(const trainer *t, int64_t batch, int64_t accumulate, boo
     memcpy(o, t->config->options, card->options_size);
     o->batch = batch;
     o->accumulate = accumulate;
+    if ((err = train_freeze(o, params))) goto out;
     const run_options build = {.mode = RUN_TRAIN, .batch = batch, .image = t->image, .variance = t->variance};
     if ((err = run_new(&r, card, o, params, &build))) goto out;
     err = count(t, r, params, limit, NULL, &n);

@@ -57,8 +57,8 @@ static ag_err build_graphs(trainer *t)
                          .variance = t->variance,
                          .seed = (uint64_t)t->o->seed};
     if (!(t->params = nn_params_new((uint64_t)t->o->seed))) return ag_fail(AG_ERR_MEMORY, "no memory for parameters");
-    ag_err err = run_new(&t->train, t->config->recipe, t->config->options, t->params, &build);
-    if (err) return err;
+    ag_err err = train_freeze(t->o, t->params);
+    if (err || (err = run_new(&t->train, t->config->recipe, t->config->options, t->params, &build))) return err;
     build.mode = RUN_RECONSTRUCT;
     build.batch = images_batch(&t->image);
     if ((err = run_new(&t->eval, t->config->recipe, t->config->options, t->params, &build))) return err;
@@ -132,15 +132,23 @@ static ag_err start_codebooks(trainer *t)
     err = first_latents(t, r, rows);
     for (int i = 0; !err && i < r->n_starts; i++) {
         const run_start_entry *s = &r->starts[i];
+        if (t->started[i]) continue;
         const int64_t n = t->o->accumulate * ag_numel(s->rows) / ag_dim(s->rows, -1);
         err = nn_quantizer_start(t->params, s->scope, &s->options, n, rows[i], (uint64_t)t->o->seed);
     }
-    opt_average_start(t->params);
 out:
     for (int i = 0; i < RUN_STARTS; i++) free(rows[i]);
     data_loader_close(t->loader);
     t->loader = NULL;
     run_free(r);
+    return err;
+}
+
+static ag_err first_weights(trainer *t)
+{
+    ag_err err = t->config->init_from ? train_init_from(t) : AG_OK;
+    if (!err) err = start_codebooks(t);
+    opt_average_start(t->params);
     return err;
 }
 
@@ -176,7 +184,8 @@ ag_err train_open(trainer *t)
     memory_reset_peak();
     t->memory_before = memory_resident();
     if ((err = build_graphs(t)) || (err = train_plan(t))) return err;
-    if ((err = t->config->resume ? train_load_weights(t) : start_codebooks(t))) return err;
+    if ((err = train_check_frozen(t)) || (err = t->config->resume ? train_load_weights(t) : first_weights(t)))
+        return err;
     if ((err = train_allocate(t)) || (err = print_graph(t))) return err;
     if ((err = open_loader(t, position))) return err;
     ag_graph_anomaly(t->train->graph, t->config->anomaly);

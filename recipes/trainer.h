@@ -38,6 +38,7 @@ typedef struct trainer {
     char fingerprint[65];
     nn_params *params;
     run *train, *eval;
+    bool started[RUN_STARTS]; /* codebooks that came from another run */
 
     data_split eval_split;
     int64_t *eval_indices; /* spread over the split */
@@ -67,6 +68,11 @@ typedef struct trainer {
 ag_err train_open(trainer *t);
 void train_close(trainer *t);
 ag_err train_next_batch(trainer *t, run *r, double *waited); /* from the loader into r->pixels */
+
+/* train_init.c */
+ag_err train_freeze(const struct train_options *o, nn_params *p); /* the option freeze, before graphs are built */
+ag_err train_check_frozen(const trainer *t);                      /* and after: its names must be there */
+ag_err train_init_from(trainer *t);                               /* --init-from */
 
 /* train_memory.c */
 ag_err

@@ -116,6 +116,13 @@ expect 0 "$tessera" decode mean mean.codes.h5 -o mean.decoded.h5
 expect 0 "$tessera" reconstruct mean --data data.h5 --split all -o mean.direct.h5
 cmp mean.direct.h5 mean.decoded.h5 || fail "decode(encode) is not reconstruct with averages"
 
+# weights of another run, frozen parts, a larger codebook
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o more --steps 5 "$@" --set codes=24 --set freeze=encoder --init-from whole
+grep -q 'tensors taken from whole/checkpoint.h5' err.txt && grep -q '16 codes become 24' err.txt || fail "--init-from does not say what it took"
+expect 2 "$tessera" train vqvae --data data.h5 -o more --resume --init-from whole
+expect 2 "$tessera" train vqvae --preset tiny --data data.h5 -o never --steps 5 --set freeze=encodr
+"$tessera" recipes vqvae | grep -A1 '^  freeze  *none ' >/dev/null || fail "recipes does not explain freeze"
+
 # a bound of memory: first blocks are computed twice, with the same bits; then it is refused with the largest batch that fits
 planned() { sed -n 's/^memory planned \([0-9.]*\) MiB.*/\1/p' err.txt; }
 bounded() { # STATUS SIZE BATCH ACCUMULATE: two steps
