@@ -1,5 +1,6 @@
 /* Every layer of nn/ against PyTorch (tests/fixtures/make_layers.py): results, gradients of inputs and parameters, buffers after two
  * steps. The layers of the whole VQ-VAE together: test_parity.c. */
+#include "nn/networks.h"
 #include "parity.h"
 
 /* Largest difference of a tensor, relative to its largest number. */
@@ -197,6 +198,26 @@ static void attention_no_qkv_bias(parity *c)
     RESULT(nn_attention(c->s, IN(2, 5, 8), &(nn_attention_opt){.heads = 2, .no_qkv_bias = true}));
 }
 
+/* ---- transformers -------------------------------------------------------------------------------------------------------------- */
+
+static void transformer(parity *c, nn_transformer_opt o)
+{
+    o.blocks = 1;
+    o.heads = 2;
+    o.hidden = 12;
+    o.epsilon = 1e-6;
+    RESULT(nn_transformer(c->s, IN(2, 5, 8), &o));
+}
+static void transformer_gelu_tanh(parity *c)
+{
+    transformer(c, (nn_transformer_opt){.activation = NN_MLP_GELU_TANH, .causal = true});
+}
+static void transformer_quick_gelu(parity *c) { transformer(c, (nn_transformer_opt){.activation = NN_MLP_QUICK_GELU}); }
+static void transformer_relu(parity *c)
+{
+    transformer(c, (nn_transformer_opt){.activation = NN_MLP_RELU, .no_bias = true, .no_final_norm = true});
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------------------------------ */
 
 static const parity_case cases[] = {
@@ -233,6 +254,9 @@ static const parity_case cases[] = {
     CASE(attention_rotary),
     CASE(attention_one_layer),
     CASE(attention_no_qkv_bias),
+    CASE(transformer_gelu_tanh),
+    CASE(transformer_quick_gelu),
+    CASE(transformer_relu),
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "nn/nn.h"
+#include "nn/networks.h"
 
 #define SCOPE "decoder.block.3"
 
@@ -327,6 +327,37 @@ static void of_layers(void **state)
     nn_params_free(p);
 }
 
+static void of_networks(void **state)
+{
+    (void)state;
+    nn_params *p = nn_params_new(1);
+    const nn_vqgan_opt vqgan = {.levels = 9};
+    const nn_vqvae2_opt vqvae2 = {.levels = 2, .hidden = 8, .residual = 4, .blocks = 1, .channels = 3},
+                        deep = {.levels = 4};
+    const nn_vit_opt vit = {.patch = 3, .width = 8}, narrow = {.patch = 2, .width = 6};
+    const nn_dvae_opt dvae = {.width = 8, .blocks = 1, .codes = 4}, empty = {.width = 8};
+    const nn_maskgit_opt maskgit = {.ch = 8, .levels = 3, .ch_mult = {1, 1, 1}}, no_levels = {.ch = 8};
+    const nn_magvit2_opt magvit2 = {.ch = 8, .levels = 3, .ch_mult = {1, 1, 1}}, none = {.ch = 8};
+    const nn_attention_opt one_layer = {.heads = 2, .names.qkv = "qkv", .no_key_bias = true};
+    REFUSED(SAYS("9 levels; there can be 1 to 8"), nn_vqgan_encoder(LAYER, REAL(1, 8, 8, 3), &vqgan));
+    REFUSED(SAYS("9 levels; there can be 1 to 8"), nn_vqgan_decoder(LAYER, REAL(1, 8, 8, 3), &vqgan));
+    REFUSED(SAYS("image of 8 x 12; both must be multiples of 8"),
+            nn_vqvae2_encode(LAYER, REAL(1, 8, 12, 3), &vqvae2, NULL));
+    REFUSED(SAYS("4 levels; there can be 1 to 3"), nn_vqvae2_encode(LAYER, REAL(1, 64, 64, 3), &deep, NULL));
+    REFUSED(SAYS("image of 8 x 6 does not cut into patches of 3"), nn_vit_encoder(LAYER, REAL(1, 8, 6, 3), &vit));
+    REFUSED(SAYS("patches of 2 and width 6"), nn_vit_encoder(LAYER, REAL(1, 8, 6, 3), &narrow));
+    REFUSED(SAYS("image of 8 x 12; both must be multiples of 8"), nn_dvae_encoder(LAYER, REAL(1, 8, 12, 3), &dvae));
+    REFUSED(SAYS("0 blocks a group of width 8"), nn_dvae_decoder(LAYER, REAL(1, 2, 2, 4), &empty));
+    REFUSED(SAYS("image of 8 x 6; both must be multiples of 4"), nn_maskgit_encoder(LAYER, REAL(1, 8, 6, 3), &maskgit));
+    REFUSED(SAYS("0 levels"), nn_maskgit_decoder(LAYER, REAL(1, 8, 6, 3), &no_levels));
+    REFUSED(SAYS("image of 8 x 6; both must be multiples of 4"), nn_magvit2_encoder(LAYER, REAL(1, 8, 6, 3), &magvit2));
+    REFUSED(SAYS("0 levels"), nn_magvit2_decoder(LAYER, REAL(1, 8, 6, 3), &none));
+    REFUSED(SAYS("[N,L] with at most 4 slots"),
+            nn_gpt(LAYER, I32(2, 5), &(nn_gpt_opt){.codes = 3, .slots = 4, .width = 8}));
+    REFUSED(SAYS("one layer for q, k and v"), nn_attention(LAYER, REAL(1, 3, 8), &one_layer));
+    nn_params_free(p);
+}
+
 /* What comes after the first mistake does nothing and reports nothing. */
 static void the_first_one_only(void **state)
 {
@@ -358,11 +389,11 @@ int main(void)
 {
 #define MESSAGES(name) cmocka_unit_test_setup_teardown(name, none_so_far, none_at_the_end)
     const struct CMUnitTest tests[] = {
-        MESSAGES(of_arithmetic),       MESSAGES(of_shapes),       MESSAGES(of_types),
-        MESSAGES(of_products),         MESSAGES(of_convolutions), MESSAGES(of_resampling),
-        MESSAGES(of_norms_and_losses), MESSAGES(of_attention),    MESSAGES(of_a_cache),
-        MESSAGES(of_effects),          MESSAGES(of_gradients),    MESSAGES(of_layers),
-        MESSAGES(the_first_one_only),
+        MESSAGES(of_arithmetic),       MESSAGES(of_shapes),          MESSAGES(of_types),
+        MESSAGES(of_products),         MESSAGES(of_convolutions),    MESSAGES(of_resampling),
+        MESSAGES(of_norms_and_losses), MESSAGES(of_attention),       MESSAGES(of_a_cache),
+        MESSAGES(of_effects),          MESSAGES(of_gradients),       MESSAGES(of_layers),
+        MESSAGES(of_networks),         MESSAGES(the_first_one_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
