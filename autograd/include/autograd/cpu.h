@@ -12,7 +12,8 @@ const char *ag_cpu_kernels(void);
 const char *ag_cpu_model(void);
 
 /* Number of threads that kernels use; setting it changes the speed, never a bit of a result. n < 1: OMP_NUM_THREADS if it is
- * set, else all that the cpuset and the cgroup quota of this process give. */
+ * set, else all that the cpuset and the cgroup quota of this process give. A graph uses at most as many as there were when it was
+ * planned. */
 int ag_cpu_threads(void);
 void ag_cpu_set_threads(int n);
 
