@@ -29,8 +29,8 @@ static ag_err check(const nn_quantizer_opt *o)
         if (o->scales[i] < 1 || (i && o->scales[i] <= o->scales[i - 1]))
             return ag_fail(AG_ERR_USAGE, "scales: %lld after %lld; each must have more rows than the one before",
                            (long long)o->scales[i], (long long)(i ? o->scales[i - 1] : 0));
-    if (o->phi < 0 || o->phi > o->n_scales)
-        return ag_fail(AG_ERR_USAGE, "phi=%d convolutions for %d scales", o->phi, o->n_scales);
+    if (o->phi < 0 || o->phi > NN_MOST_SCALARS)
+        return ag_fail(AG_ERR_USAGE, "phi=%d convolutions; 0 to %d fit", o->phi, NN_MOST_SCALARS);
     if (o->rule != NN_CODEBOOK_GRADIENT)
         return ag_fail(AG_ERR_USAGE,
                        "quantizer=multiscale learns its codes through the resizes: set codebook=gradient");

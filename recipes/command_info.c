@@ -98,6 +98,8 @@ static ag_err describe_codes(hid_t file, const char *path, cJSON *o)
     cJSON_AddStringToObject(o, "kind", "codes");
     cJSON_AddNumberToObject(o, "images", (double)dims[0]);
     cJSON_AddNumberToObject(o, "codebook_size", (double)K);
+    cJSON *shape = cJSON_AddArrayToObject(o, "shape");
+    for (int i = 0; i < rank; i++) cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)dims[i]));
     for (int i = 0; i < 3 && !err; i++) {
         char *text = NULL;
         err = data_h5_get_string(file, path, texts[i], &text);

@@ -72,10 +72,27 @@ static void presets_have_the_published_parameter_counts(void **state)
     assert_count("reference", 54099);
 }
 
-static void decoding_the_codes_gives_the_bits_of_the_reconstruction(void **state)
+/* A quantizer of each kind with the options that it needs. */
+static const char *const quantizers[] = {
+    "quantizer=vq",
+    "quantizer=vq codebook=gradient cosine=true code_dim=2 rotation=true",
+    "quantizer=vq heads=2 shared=false codebook=gradient entropy=0.1 orthogonal=0.1",
+    "quantizer=vq codebook=gradient simvq=true assignment=balanced",
+    "quantizer=finite_scalar codes=0 levels=8,5",
+    "quantizer=lookup_free entropy=0.1",
+    "quantizer=residual depth=3 restart=0.5 quantizer_dropout=0.2",
+    "quantizer=residual depth=2 shared=false codebook=gradient",
+    "quantizer=gumbel tau_steps=40 kl_steps=10",
+    "quantizer=multiscale scales=1,2,4 codebook=gradient phi=2",
+};
+enum { QUANTIZERS = sizeof quantizers / sizeof *quantizers };
+
+static void decoding_gives_the_bits(const char *quantizer)
 {
-    (void)state;
-    fixture f = fixture_new(tiny);
+    char settings[256];
+    snprintf(settings, sizeof settings, "%s %s", tiny, quantizer);
+    fixture f = fixture_new(settings);
+    assert_int_equal(f.recipe->check(f.options, &(image_shape){SIDE, SIDE, 3, false}), AG_OK);
     run *whole = build(&f, RUN_RECONSTRUCT, SIDE), *encoder = build(&f, RUN_ENCODE, SIDE),
         *decoder = build(&f, RUN_DECODE, SIDE);
     fill(whole);
@@ -84,6 +101,7 @@ static void decoding_the_codes_gives_the_bits_of_the_reconstruction(void **state
     assert_int_equal(ag_graph_run_pure(encoder->graph, 0), AG_OK);
     const ag_tensor *codes = encoder->quantizers[0].codes;
     assert_memory_equal(ag_data(codes), ag_data(whole->quantizers[0].codes), ag_bytes(codes));
+    assert_int_equal(ag_numel(codes), ag_numel(decoder->codes_in));
     memcpy(ag_data(decoder->codes_in), ag_data(codes), ag_bytes(codes));
     assert_int_equal(ag_graph_run_pure(decoder->graph, 0), AG_OK);
     assert_memory_equal(ag_data(decoder->reconstruction_pixels), ag_data(whole->reconstruction_pixels),
@@ -94,6 +112,12 @@ static void decoding_the_codes_gives_the_bits_of_the_reconstruction(void **state
     run_free(encoder);
     run_free(decoder);
     fixture_free(&f);
+}
+
+static void decoding_the_codes_gives_the_bits_of_the_reconstruction(void **state)
+{
+    (void)state;
+    for (int i = 0; i < QUANTIZERS; i++) decoding_gives_the_bits(quantizers[i]);
 }
 
 static void pixels_are_the_rounded_reconstruction(void **state)
@@ -190,6 +214,19 @@ static void every_variant_learns_one_batch(void **state)
     }
 }
 
+static void every_quantizer_learns_one_batch(void **state)
+{
+    (void)state;
+    for (int i = 0; i <= QUANTIZERS; i++) {
+        char settings[256];
+        double first, last;
+        snprintf(settings, sizeof settings, "%s lr=0.003 %s", tiny,
+                 i < QUANTIZERS ? quantizers[i] : "quantizer=gaussian");
+        last = train_on_one_batch(settings, 80, &first);
+        if (!(last < 0.97 * first)) fail_msg("%s: %g -> %g", settings, first, last);
+    }
+}
+
 static void the_losses_add_up_to_the_total(void **state)
 {
     (void)state;
@@ -255,6 +292,7 @@ int main(void)
         cmocka_unit_test(pixels_are_the_rounded_reconstruction),
         cmocka_unit_test(looking_changes_no_state),
         cmocka_unit_test(every_variant_learns_one_batch),
+        cmocka_unit_test(every_quantizer_learns_one_batch),
         cmocka_unit_test(the_losses_add_up_to_the_total),
         cmocka_unit_test(html_is_escaped),
         cmocka_unit_test(charts_of_strange_values_are_whole),

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Codes of every shape through the whole program: trained, evaluated, encoded to a file, decoded. Usage: e2e_quantizers.sh TESSERA
+set -eu
+tessera=$1
+folder=$(mktemp -d "${TMPDIR:-/tmp}/tessera-e2e.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+expect() { # STATUS command...: the command must end with STATUS
+    want=$1; shift
+    got=0; "$@" >out.txt 2>err.txt || got=$?
+    [ "$got" = "$want" ] || { cat err.txt >&2; fail "$* ended with $got, not $want"; }
+}
+export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+expect 0 "$tessera" synth scenes -n 60 --size 32 -o data.h5
+
+# quantizer NAME BOOKS AXES OPTIONS...: so many codebooks are measured; the code file has so many axes, which decode needs
+quantizer() {
+    name=$1 books=$2 axes=$3; shift 3
+    more=$*; set --
+    for option in hidden=8 residual=4 blocks=1 dim=4 codes=16 batch=16 log_every=5 eval_every=0 samples_every=0 $more; do
+        set -- "$@" --set "$option"
+    done
+    expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o "$name" --steps 12 "$@"
+    expect 0 "$tessera" eval "$name" --data data.h5 --split all --json
+    [ "$(grep -c '"perplexity"' out.txt)" = "$books" ] || { cat out.txt >&2; fail "$name: not $books codebooks"; }
+    expect 0 "$tessera" encode "$name" --data data.h5 -o "$name.codes.h5"
+    expect 0 "$tessera" info "$name.codes.h5" --json
+    tr -d ' \n\t' <out.txt | grep -q "\"shape\":\[$axes\]" || { cat out.txt >&2; fail "$name: codes are not [$axes]"; }
+    expect 0 "$tessera" decode "$name" "$name.codes.h5" -o "$name.decoded.h5"
+    expect 0 "$tessera" info "$name.decoded.h5" --json
+    grep -q '"images":[[:space:]]*60' out.txt || fail "$name: decode lost images"
+    expect 0 "$tessera" report "$name" --data data.h5
+}
+
+quantizer plain 1 60,8,8 quantizer=vq
+quantizer heads 2 60,8,8,2 quantizer=vq heads=2 codebook=gradient cosine=true
+quantizer deep 3 60,8,8,3 quantizer=residual depth=3
+quantizer scales 4 60,85 quantizer=multiscale scales=1,2,4,8 codebook=gradient phi=2
+quantizer levels 1 60,8,8 quantizer=finite_scalar codes=40 levels=8,5
+quantizer bits 1 60,8,8 quantizer=lookup_free entropy=0.1
+quantizer relaxed 1 60,8,8 quantizer=gumbel tau_steps=10
+grep -q '"codes_used.2":' deep/metrics.jsonl && grep -q '"restarts":' deep/metrics.jsonl && fail "a counter of what is off"
+grep -q '"perplexity.3":' scales/metrics.jsonl || fail "no perplexity of each scale"
+grep -q '"temperature":' relaxed/metrics.jsonl || fail "no temperature in the log"
+
+# codes of another shape are refused; continuous latents have none
+expect 5 "$tessera" decode deep plain.codes.h5 -o never.h5
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o smooth --steps 2 --set quantizer=gaussian --set dim=4
+expect 0 "$tessera" eval smooth --data data.h5 --split all --json
+expect 2 "$tessera" encode smooth --data data.h5 -o never.h5
+
+# what contradicts itself is refused with the arithmetic, before anything is made
+expect 2 "$tessera" train vqvae --preset tiny --data data.h5 -o never --set quantizer=finite_scalar --set levels=8,5,5
+grep -q '8 \* 5 \* 5 = 200 codes, but codes=64' err.txt || { cat err.txt >&2; fail "the arithmetic is not shown"; }
+expect 2 "$tessera" train vqvae --preset tiny --data data.h5 -o never --set quantizer=multiscale --set codebook=gradient --set scales=1,2,4
+grep -q 'the last has 4 rows, the latents have 8' err.txt || { cat err.txt >&2; fail "the rows are not shown"; }
+expect 2 "$tessera" train vqvae --preset tiny --data data.h5 -o never --set levels=8,x
+grep -q 'levels=8,x is not accepted' err.txt || fail "a bad list"
+[ ! -e never ] && [ ! -e never.h5 ] || fail "something was made"
+echo "e2e_quantizers: all good"
