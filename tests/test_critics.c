@@ -75,8 +75,15 @@ static void networks_equal_pytorch(void **state)
     network_check_all(TEST_FILES "/fixtures/critics.h5", sizeof cases / sizeof *cases, cases, TOLERANCE);
 }
 
+static void bits_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    network_check_bits(sizeof cases / sizeof *cases, cases);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(networks_equal_pytorch)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(networks_equal_pytorch),
+                                       cmocka_unit_test(bits_do_not_depend_on_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,15 +85,15 @@ static ag_tensor *magvit2_encoder(nn_scope root, ag_tensor *x) { return nn_magvi
 static ag_tensor *magvit2_decoder(nn_scope root, ag_tensor *x) { return nn_magvit2_decoder(root, x, &magvit2); }
 
 static const network_case cases[] = {
-    {"vqvae2", vqvae2, 4, {2, 32, 16, 2}, 0},
-    {"vit_encoder", vit_encoder, 4, {2, 9, 6, 2}, 0},
-    {"vit_decoder", vit_decoder, 4, {2, 2, 3, 8}, 0},
-    {"dvae_encoder", dvae_encoder, 4, {2, 16, 8, 2}, 0},
-    {"dvae_decoder", dvae_decoder, 4, {2, 1, 2, 5}, 0},
-    {"maskgit_encoder", maskgit_encoder, 4, {2, 6, 8, 2}, 0},
-    {"maskgit_decoder", maskgit_decoder, 4, {2, 3, 2, 5}, 0},
-    {"magvit2_encoder", magvit2_encoder, 4, {2, 6, 8, 2}, 0},
-    {"magvit2_decoder", magvit2_decoder, 4, {2, 3, 2, 4}, 0},
+    {"vqvae2", vqvae2, 4, {2, 32, 16, 2}, 0, false},
+    {"vit_encoder", vit_encoder, 4, {2, 9, 6, 2}, 0, false},
+    {"vit_decoder", vit_decoder, 4, {2, 2, 3, 8}, 0, false},
+    {"dvae_encoder", dvae_encoder, 4, {2, 16, 8, 2}, 0, false},
+    {"dvae_decoder", dvae_decoder, 4, {2, 1, 2, 5}, 0, false},
+    {"maskgit_encoder", maskgit_encoder, 4, {2, 6, 8, 2}, 0, false},
+    {"maskgit_decoder", maskgit_decoder, 4, {2, 3, 2, 5}, 0, false},
+    {"magvit2_encoder", magvit2_encoder, 4, {2, 6, 8, 2}, 0, false},
+    {"magvit2_decoder", magvit2_decoder, 4, {2, 3, 2, 4}, 0, false},
 };
 
 static void networks_equal_pytorch(void **state)
@@ -102,8 +102,15 @@ static void networks_equal_pytorch(void **state)
     network_check_all(TEST_FILES "/fixtures/tokenizers.h5", sizeof cases / sizeof *cases, cases, TOLERANCE);
 }
 
+static void bits_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    network_check_bits(sizeof cases / sizeof *cases, cases);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(networks_equal_pytorch)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(networks_equal_pytorch),
+                                       cmocka_unit_test(bits_do_not_depend_on_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
