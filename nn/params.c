@@ -167,6 +167,13 @@ static double draw(nn_init init, uint64_t seed, uint64_t stream, uint64_t i)
     return 0;
 }
 
+/* No draw depends on another, so threads change nothing. */
+static void fill(real *values, int64_t n, nn_init init, uint64_t seed, uint64_t stream)
+{
+#pragma omp parallel for schedule(static) if (n > 65536)
+    for (int64_t i = 0; i < n; i++) values[i] = (real)draw(init, seed, stream, (uint64_t)i);
+}
+
 static entry *create(nn_params *p, const char *name, nn_kind kind, nn_layout layout, ag_dtype dtype, int rank,
                      const int64_t *shape, int64_t numel, nn_init init)
 {
@@ -189,8 +196,7 @@ static entry *create(nn_params *p, const char *name, nn_kind kind, nn_layout lay
     e->param = (nn_param){
         .name = copy, .kind = kind, .layout = layout, .dtype = dtype, .rank = rank, .numel = numel, .data = data};
     if (rank) memcpy(e->param.shape, shape, (size_t)rank * sizeof *shape);
-    for (int64_t i = 0; data && i < numel && init.rule != NN_ZERO; i++)
-        ((real *)data)[i] = (real)draw(init, p->seed, ag_hash_name(name), (uint64_t)i);
+    if (data && init.rule != NN_ZERO) fill(data, numel, init, p->seed, ag_hash_name(name));
     return p->entries[p->count++] = e;
 }
 
