@@ -7,8 +7,10 @@
  *
  * An EMA codebook that all depths share learns once per depth, in sequence: depth d+1 searches what depth d has made of it, so its
  * averages decay by d^D a step (the public code). update_once: all depths search the same codes, and one update takes the members of
- * all. In a step that drops depths, their codes add nothing and teach nothing. */
+ * all. In a step that drops depths, their codes add nothing and teach nothing. With several micro-batches an update neither a codebook
+ * that learns in sequence nor a draw of depths would be the same for all of them: both are refused. */
 #include "codebook.h"
+#include "nn/update.h"
 
 enum { MOST_DEPTHS = 32 };
 
@@ -77,6 +79,17 @@ static void update_all(nn__codebook *book, const nn_quantizer_opt *o, depths *al
     nn__codebook_update(book, ag_concat(n, rows, 0), members, ag_count(members, o->K), NULL);
 }
 
+static bool fits_micro_batches(nn_scope s, const nn_quantizer_opt *o)
+{
+    if (!s.training || nn_micro_batches_of(s.params) == 1 || depth(o) == 1) return true;
+    if (o->quantizer_dropout <= 0 && (once(o) || !o->shared)) return true;
+    ag_graph_fail(s.graph, AG_ERR_USAGE,
+                  "accumulate=%d: a shared codebook that learns once per depth, and dropout of depths, need the whole "
+                  "batch at once; set update_once=true and quantizer_dropout=0, or accumulate=1",
+                  nn_micro_batches_of(s.params));
+    return false;
+}
+
 static nn_quantized quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o, ag_tensor *step)
 {
     (void)step;
@@ -85,6 +98,7 @@ static nn_quantized quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o
     nn_quantized q = {.rows = z};
     nn__codebook book;
     depths all = {0};
+    if (!fits_micro_batches(s, o)) return q;
     ag_tensor *fixed = ag_stop_gradient(z), *rest = fixed, *sum = NULL, *draws[2] = {NULL, NULL};
     for (int d = 0; d < n; d++) {
         if (d == 0 || !o->shared) book = nn__codebook_open(at(s, o, d), o, D);

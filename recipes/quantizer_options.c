@@ -16,7 +16,7 @@ static const char kinds[] =
 #define NN_QUANTIZER(constant, name, help) #name ": " help "; "
 static const char kinds_help[] =
 #include "nn/quantizers.def"
-    "what stands between encoder and decoder";
+    "between encoder and decoder";
 #undef NN_QUANTIZER
 
 static const option rows[] = {

@@ -2,6 +2,9 @@
  * refused with the arithmetic. */
 #include "quantizer_alone.h"
 
+#include "nn/update.h"
+#include "optim/optim.h"
+
 /* ---- care of codebooks ------------------------------------------------------------------------------------------------ */
 
 /* Separate depths and heads start from data: each depth from what the ones before leave. */
@@ -154,6 +157,54 @@ static void what_depends_on_the_batch_is_refused_too(void **state)
         "the last has 8 rows, the latents have 4");
 }
 
+/* Sequential updates and draws of depths would see parts of the batch. */
+static void micro_batches_that_would_change_the_result_are_refused(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        const nn_quantizer_opt o = {NN_QUANTIZER_RESIDUAL,
+                                    .K = 8,
+                                    .D = 2,
+                                    .depth = 2,
+                                    .shared = true,
+                                    .update_once = i > 0,
+                                    .quantizer_dropout = i == 2 ? 0.1 : 0};
+        nn_params *p = nn_params_new(1);
+        ag_graph *g = ag_graph_new(1);
+        nn_micro_batches(p, 2);
+        nn_quantize(nn_root(p, g, true), ag_input(g, "z", AG_REAL, 2, (int64_t[]){6, 2}), &o, NULL);
+        assert_int_equal(ag_graph_plan(g, NULL), i == 1 ? AG_OK : AG_ERR_USAGE);
+        ag_graph_free(g);
+        nn_params_free(p);
+    }
+}
+
+/* A code set anew has no momentum left from the old one. */
+static void restarted_codes_have_no_momentum(void **state)
+{
+    (void)state;
+    const nn_quantizer_opt o = {.K = 2, .D = 2, .rule = GRADIENT, .decay = 0.5, .initial_count = 1, .restart = 0.5};
+    alone a = ALONE(true, &o, 8, 2);
+    ag_tensor *e[1], *d[1], *rate = ag_constant(a.g, 0.01, 0, NULL);
+    assert_int_equal(nn_trainable(a.params, a.g, NULL, e, 1), 1);
+    ag_gradient(nn_quantized_term_of(&a.q, "codebook"), 1, e, d);
+    opt_adam(nn_root(a.params, a.g, true), 1, e, d, rate, a.step, NULL);
+    alone_plan(&a);
+    set_param(&a, "q.embedding", (const double[]){1, 1, -1, -1});
+    for (int run = 1; run <= 4; run++) { /* both codes have members in the first run only */
+        for (int i = 0; i < 16; i++) ((real *)ag_data(a.z))[i] = (real)(run == 1 && i < 8 ? -1.5 : 1.5);
+        *(real *)ag_data(a.step) = (real)run;
+        alone_run(&a, (uint64_t)run);
+        near(ag_value(nn_quantized_counter_of(&a.q, "restarts")), run == 4, 0);
+        for (int i = 0; i < nn_params_count(a.params); i++) {
+            const nn_param *p = nn_params_at(a.params, i);
+            if (p->kind != NN_OPTIMIZER || p->rank != 2) continue;
+            for (int j = 0; j < 2; j++) assert_true((((real *)p->data)[2 + j] != 0) == (run < 4));
+        }
+    }
+    alone_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +213,8 @@ int main(void)
         cmocka_unit_test(restarts_revive),
         cmocka_unit_test(contradictions_are_refused_with_the_arithmetic),
         cmocka_unit_test(what_depends_on_the_batch_is_refused_too),
+        cmocka_unit_test(micro_batches_that_would_change_the_result_are_refused),
+        cmocka_unit_test(restarted_codes_have_no_momentum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

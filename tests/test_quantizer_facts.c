@@ -205,6 +205,23 @@ static void groups_of_bits_bound_the_entropy(void **state)
     }
 }
 
+/* The decoder sees the codes of before the update, also where depths update in sequence. */
+static void decoder_sees_codes_of_before_the_update(void **state)
+{
+    (void)state;
+    const nn_quantizer_opt o = {.K = 7, .D = 3, .initial_count = 1};
+    alone a = ALONE(true, &o, 20, 3);
+    alone_plan(&a);
+    real before[21];
+    const real *e = nn_params_find(a.params, "q.embedding")->data, *y = ag_data(a.q.latents);
+    memcpy(before, e, sizeof before);
+    alone_run(&a, 1);
+    assert_true(memcmp(before, e, sizeof before) != 0);
+    for (int i = 0; i < 20; i++)
+        assert_memory_equal(y + 3 * i, before + 3 * ((const int32_t *)ag_data(a.q.codes))[i], 3 * sizeof(real));
+    alone_free(&a);
+}
+
 static void rq_of_one_depth_is_vq(void **state)
 {
     (void)state;
@@ -466,6 +483,7 @@ int main(void)
         cmocka_unit_test(zero_is_a_negative_bit),
         cmocka_unit_test(entropy_of_18_bits_needs_little_memory),
         cmocka_unit_test(groups_of_bits_bound_the_entropy),
+        cmocka_unit_test(decoder_sees_codes_of_before_the_update),
         cmocka_unit_test(rq_of_one_depth_is_vq),
         cmocka_unit_test(multiscale_of_one_scale_is_vq),
         cmocka_unit_test(more_depths_never_hurt_with_a_zero_code),
