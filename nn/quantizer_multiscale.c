@@ -6,9 +6,9 @@
  *     f_hat += h    f_rest -= h
  *   commitment = (1/S) sum_s mean (f - sg(f_hat_s))^2        codebook = (1/S) sum_s mean (sg(f) - f_hat_s)^2
  *
- * h keeps its gradient, f_rest does not: codes and convolutions learn from the codebook term alone. Phi index with n shared
- * convolutions: the tick nearest to s / (S-1) among n from 1/(3n) to 1 - 1/(3n), evenly (n = S: one a scale). Codes: the maps of
- * all scales one after another, [N,L]. Maps of latents that are not square have columns in proportion to their rows. */
+ * h keeps its gradient, f_rest does not: codes and convolutions learn from the codebook term alone. Phi index with n convolutions: the
+ * tick nearest to s / (S-1) among n even ones from 1/(2n) to 1 - 1/(2n), for n = 4 from 1/12 to 11/12. Codes: the maps of all
+ * scales one after another, [N,L]. Maps of latents that are not square have columns in proportion to their rows. */
 #include "codebook.h"
 
 #include <math.h>
@@ -38,14 +38,15 @@ static ag_err check(const nn_quantizer_opt *o)
     return nn__codebook_check(o);
 }
 
-/* With one convolution for each scale the ticks of the public code are at 1/(3S), 1 - 1/(3S) too; they then hit every index. */
+/* Computed as the public code does, so that ties go the same way. */
 static int phi_index(int scale, int scales, int n)
 {
     int best = 0;
     double least = INFINITY;
-    const double at = scales > 1 ? (double)scale / (scales - 1) : 0, first = 1.0 / (3 * n);
+    const double at = scales > 1 ? (double)scale / (scales - 1) : 0, part = n == 4 ? 3 : 2;
+    const double first = 1 / part / n, step = n > 1 ? (1 - 1 / part / n - first) / (n - 1) : 0;
     for (int i = 0; i < n; i++) {
-        const double tick = n > 1 ? first + (1 - 2 * first) * i / (n - 1) : first, apart = fabs(tick - at);
+        const double apart = fabs(i * step + first - at);
         if (apart < least) least = apart, best = i;
     }
     return best;

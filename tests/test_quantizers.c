@@ -399,6 +399,34 @@ static void multiscale_numbers(void **state)
     alone_free(&a);
 }
 
+/* Each convolution of zeros and a bias of its own, taken whole: the sum of the biases says how often each was used. */
+static void scales_choose_the_convolutions_of_the_public_code(void **state)
+{
+    (void)state;
+    static const struct {
+        int scales, uses[4];
+    } rows[] = {{10, {2, 3, 2, 3}}, {4, {1, 1, 1, 1}}, {5, {1, 1, 2, 1}}, {6, {2, 1, 1, 2}}};
+    for (int r = 0; r < 4; r++) {
+        nn_quantizer_opt o = {NN_QUANTIZER_MULTISCALE,    .K = 2,   .D = 1,        .rule = GRADIENT,
+                              .n_scales = rows[r].scales, .phi = 4, .phi_ratio = 1};
+        for (int i = 0; i < o.n_scales; i++) o.scales[i] = i + 1;
+        alone a = ALONE(true, &o, 1, o.n_scales, o.n_scales, 1);
+        alone_plan(&a);
+        for (int i = 0; i < 4; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "q.phi.%d.weight", i);
+            set_param(&a, name, (const double[9]){0});
+            snprintf(name, sizeof name, "q.phi.%d.bias", i);
+            set_param(&a, name, &(double){pow(10, i)});
+        }
+        alone_run(&a, 1);
+        double want = 0;
+        for (int i = 0; i < 4; i++) want += rows[r].uses[i] * pow(10, i);
+        near((double)*(real *)ag_data(a.q.latents), want, 1e-3);
+        alone_free(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +439,7 @@ int main(void)
         cmocka_unit_test(orthogonality_and_divergences),
         cmocka_unit_test(schedules_are_closed_forms_of_the_step),
         cmocka_unit_test(multiscale_numbers),
+        cmocka_unit_test(scales_choose_the_convolutions_of_the_public_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
