@@ -55,9 +55,8 @@ static const recipe_preset presets[] = {
      "hidden=64 residual=32 blocks=2 downsampling=2 dim=16 codes=256 beta=0.25 codebook=ema decay=0.99 start=data "
      "restart=0.5 batch=32 steps=1500 lr=1e-3 schedule=cosine log_every=25 eval_every=500 save_every=500 samples_every=500", 64},
     {"reference",
-     "tiny on 'tessera synth reference', gradient codebook, images in file order; the other rows of the reference table: "
-     "--set codebook=ema --set start=normal --set initial_count=0 (ema), with --set restart=1 (ema + restart), "
-     "--set codebook=ema --set debias=true (ema debiased), --set quantizer=none (none)",
+     "tiny on 'tessera synth reference', gradient codebook, images in file order; "
+     "tests/long_reference.sh has the settings of the other bottlenecks of the reference table",
      "hidden=32 residual=16 blocks=2 downsampling=2 residual_bias=true dim=16 codes=64 beta=0.25 codebook=gradient "
      "decay=0.99 start=uniform batch=32 steps=3000 lr=1e-3 in_order=true log_every=100 eval_every=0 eval_images=0 "
      "save_every=1000 samples_every=0", 32},
