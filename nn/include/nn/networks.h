@@ -5,8 +5,9 @@
  *     ag_tensor *h = nn_vqgan_encoder(nn_in(root, "encoder"), x, &net);      // [N,H,W,3] -> [N,H/16,W/16,256]
  *
  * Images are [N,H,W,C] of any number of channels, and need not be square; a height or width that the network cannot halve as often
- * as it must is a mistake of the graph (AG_ERR_SHAPE). Parameter names are those of the public code of each network, so that its
- * checkpoints can be read. Every residual or transformer block is a block that a plan under a memory bound computes a second time.
+ * as it must is a mistake of the graph (AG_ERR_SHAPE). Parameters are named as in the public PyTorch code of each network, so that its
+ * checkpoints can be read (the dVAE's `w` and `b` are `weight` and `bias`; MaskGIT's, published in Flax, are named in the manner of
+ * VQGAN's). Every residual or transformer block is a block that a plan under a memory bound computes a second time.
  * "0 = ..." is the value that zero stands for. Tensors belong to the graph. */
 #ifndef NN_NETWORKS_H
 #define NN_NETWORKS_H
@@ -53,10 +54,10 @@ typedef struct nn_transformer_names {
     nn_attention_names attention;
     const char *norm2, *up, *down, *norm;
 } nn_transformer_names;
-extern const nn_transformer_names nn_names_gpt; /* minGPT, as in the VQGAN's prior: blocks.0.attn.query, .mlp.0, ln_f */
-extern const nn_transformer_names nn_names_vit; /* timm: blocks.0.attn.qkv, .mlp.fc1, norm                            */
-extern const nn_transformer_names
-    nn_names_vitvq; /* the public ViT-VQGAN: layers.0.0.fn.to_qkv, layers.0.1.fn.net.0, norm */
+/* gpt: minGPT, as in the VQGAN's prior: blocks.0.attn.query, blocks.0.mlp.0, ln_f
+ * vit: timm: blocks.0.attn.qkv, blocks.0.mlp.fc1, norm
+ * vitvq: the public ViT-VQGAN: layers.0.0.fn.to_qkv, layers.0.1.fn.net.0, norm */
+extern const nn_transformer_names nn_names_gpt, nn_names_vit, nn_names_vitvq;
 
 /* Blocks x += attention(norm1(x)); x += down(activation(up(norm2(x)))) and a norm behind the last: the pre-norm order of Radford
  * and others 2019 (GPT-2); Vaswani and others 2017, arXiv:1706.03762; Dosovitskiy and others 2021, arXiv:2010.11929. */
