@@ -16,6 +16,7 @@ struct sample {
     bool flip;
     int start;
     int64_t seed;
+    option_list levels;
 };
 
 static const option more_rows[] = {OPTION_INT(struct sample, seed, 0, 9007199254740991.0, "", "")};
@@ -25,8 +26,9 @@ static const option rows[] = {
     OPTION_REAL(struct sample, beta, 0, 4, "", ""),
     OPTION_FLAG(struct sample, flip, "", ""),
     OPTION_CHOICE(struct sample, start, "normal|uniform|kmeans", "", ""),
+    OPTION_LIST(struct sample, levels, 2, 99, "", ""),
 };
-static const option_table table = {rows, 4, &more};
+static const option_table table = {rows, 5, &more};
 
 static bool message_has(const char *part) { return strstr(ag_error_message(), part) != NULL; }
 
@@ -35,12 +37,15 @@ static void values_of_every_type_are_set(void **state)
     (void)state;
     struct sample s = {0};
     assert_int_equal(
-        option_assign_all(&table, &s, " hidden=64 beta=0.25  flip=yes start=kmeans seed=9007199254740991 ", "test"),
+        option_assign_all(&table, &s,
+                          " hidden=64 beta=0.25  flip=yes start=kmeans seed=9007199254740991 levels=8,5,99 ", "test"),
         AG_OK);
     assert_int_equal(s.hidden, 64);
     assert_true(s.beta == 0.25);
     assert_true(s.flip);
     assert_int_equal(s.start, 2);
+    assert_int_equal(s.levels.n, 3);
+    assert_true(s.levels.values[0] == 8 && s.levels.values[1] == 5 && s.levels.values[2] == 99);
     assert_int_equal(s.seed, INT64_C(9007199254740991));
 }
 
@@ -62,6 +67,12 @@ static void bad_values_are_refused_and_change_nothing(void **state)
                                       "start=kmean",
                                       "start=",
                                       "start=kmeans|normal",
+                                      "levels=",
+                                      "levels=8,",
+                                      "levels=8,1",
+                                      "levels=8 5",
+                                      "levels=8,5x",
+                                      "levels=2,2,2,2,2,2,2,2,2,2,2,2,2,2,2,2,2",
                                       "hidden",
                                       "=3"};
     struct sample s = {.hidden = 7, .beta = 1, .start = 1};
@@ -70,7 +81,7 @@ static void bad_values_are_refused_and_change_nothing(void **state)
         assert_true(message_has("--set"));
     }
     assert_int_equal(s.hidden, 7);
-    assert_true(s.beta == 1 && !s.flip && s.start == 1);
+    assert_true(s.beta == 1 && !s.flip && s.start == 1 && s.levels.n == 0);
 }
 
 static void a_refusal_says_what_is_accepted(void **state)
@@ -107,7 +118,8 @@ static void distance_counts_changes(void **state)
 static void json_gives_the_values_back(void **state)
 {
     (void)state;
-    const struct sample a = {.hidden = 33, .beta = 0.1, .flip = true, .start = 1, .seed = INT64_C(9007199254740991)};
+    const struct sample a = {
+        .hidden = 33, .beta = 0.1, .flip = true, .start = 1, .seed = INT64_C(9007199254740991), .levels = {2, {7, 9}}};
     struct sample b = {0};
     cJSON *json = option_to_json(&table, &a);
     char *text = cJSON_Print(json);
@@ -116,6 +128,7 @@ static void json_gives_the_values_back(void **state)
     assert_int_equal(option_from_json(&table, &b, again, "a.json"), AG_OK);
     assert_memory_equal(&a.hidden, &b.hidden, sizeof a.hidden);
     assert_true(a.beta == b.beta && a.flip == b.flip && a.start == b.start && a.seed == b.seed);
+    assert_memory_equal(&a.levels, &b.levels, sizeof a.levels);
     cJSON_Delete(again);
     cJSON_free(text);
     cJSON_Delete(json);
