@@ -90,7 +90,7 @@ static void norm_figures(const trainer *t, train_figures *f)
     for (int i = 0; i < t->train->n_phases; i++) {
         const char *phase = t->train->phases[i].o.name;
         char name[32];
-        if (!w->updates[i]) continue;
+        if (w->updates[i] < 1) continue;
         snprintf(name, sizeof name, "grad_norm%s%.16s", phase ? "." : "", phase ? phase : "");
         add(f, name, w->norms[i] / w->updates[i]);
         snprintf(name, sizeof name, "clipped%s%.16s", phase ? "." : "", phase ? phase : "");

@@ -88,7 +88,7 @@ static int setup(void **state)
     snprintf(data, sizeof data, "%s/data.h5", folder);
     terminal_set_quiet(true);
     const data_synth_options o = {.count = 64, .height = 16};
-    return data_synth(data, "scenes", &o);
+    return data_synth(data, "scenes", &o) ? -1 : 0;
 }
 
 static int teardown(void **state)
