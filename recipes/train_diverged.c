@@ -88,15 +88,17 @@ static char *rollback_path(const trainer *t)
     return asprintf(&path, "%s/rollback.h5", t->config->out) < 0 ? NULL : path;
 }
 
-ag_err train_keep_good(const trainer *t)
+bool train_keep_good(const trainer *t)
 {
-    const char *from = ckpt_run_path(t->folder, CKPT_RUN_CHECKPOINT);
     char *to = rollback_path(t);
-    ag_err err = to ? AG_OK : ag_fail(AG_ERR_MEMORY, "%s: no memory", t->config->out);
-    if (!err) unlink(to);
-    if (!err && link(from, to)) err = ag_fail(AG_ERR_IO, "%s: cannot be linked to %s: %m", to, from);
+    if (to) unlink(to);
+    const bool kept = to && !link(ckpt_run_path(t->folder, CKPT_RUN_CHECKPOINT), to);
+    if (!kept)
+        terminal_line("%s/rollback.h5: cannot be linked to checkpoint.h5 (%m); a roll-back will go to the newest "
+                      "checkpoint, and so depend on when the run was stopped",
+                      t->config->out);
     free(to);
-    return err;
+    return kept;
 }
 
 /* Roll-backs that happened long before this step no longer count. */

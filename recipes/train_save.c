@@ -86,10 +86,8 @@ ag_err train_save(trainer *t)
 {
     const bool planned = !t->o->save_every || t->step % t->o->save_every == 0;
     const int64_t good = t->good_step;
-    ag_err err = AG_OK;
-    if (planned) t->good_step = t->step;
-    if (!planned && t->saved_step == good) err = train_keep_good(t);
-    if (!err) err = save_as(t, CKPT_RUN_CHECKPOINT);
+    if (planned || (t->saved_step == good && !train_keep_good(t))) t->good_step = t->step;
+    const ag_err err = save_as(t, CKPT_RUN_CHECKPOINT);
     if (err) {
         t->good_step = good;
         return err;

@@ -110,8 +110,9 @@ void train_resume_command(const trainer *t, char *out, size_t size);
 /* train_diverged.c: AG_ERR_DIVERGED says which tensor is not finite, in t->fault and in the message */
 ag_err train_check_run(trainer *t, int micro); /* losses and gradients of the micro-batch that has just run */
 ag_err train_check_weights(trainer *t);
-ag_err train_anomaly(trainer *t);         /* what --anomaly has found */
-ag_err train_keep_good(const trainer *t); /* checkpoint.h5 as rollback.h5, before it is replaced */
+ag_err train_anomaly(trainer *t); /* what --anomaly has found */
+/* checkpoint.h5 also as rollback.h5, before it is replaced; false if it cannot be linked, which is told. */
+bool train_keep_good(const trainer *t);
 /* After AG_ERR_DIVERGED: back to the last good checkpoint, as often as the option rollback allows; else that error. */
 ag_err train_roll_back(trainer *t);
 
