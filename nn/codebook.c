@@ -137,7 +137,7 @@ static void count_restarts(nn__codebook *b)
 /* Fewer rows in a batch than codes need: each would fall below the threshold again, for ever. */
 static bool restart_is_endless(const nn__codebook *b, const ag_tensor *z)
 {
-    const int64_t rows = ag_numel(z) / b->D;
+    const int64_t rows = nn_micro_batches_of(b->s.params) * ag_numel(z) / b->D;
     if ((double)rows > b->o->restart * (double)b->K) return false;
     ag_graph_fail(b->s.graph, AG_ERR_USAGE,
                   "restart=%g: %lld latents a batch over %lld codes are %.3g members a code, so every code would be "
