@@ -1,4 +1,4 @@
-/* The matrix products of minimal filtering, per frequency; for winograd.c, winograd_weight.c and stride2.c. */
+/* The matrix products of minimal filtering, per frequency; for winograd.c, stride2.c and minimal_weight.c. */
 #ifndef KERNELS_MINIMAL_H
 #define KERNELS_MINIMAL_H
 
@@ -19,14 +19,15 @@ K_INLINE void minimal_product(const real *v, int64_t width, int64_t channels, co
         for (int j = 0; j < vectors; j++) k_store(to + i * columns + j * VL, sum[i][j]);
 }
 
-/* sum[K_ROWS][lane] += over tiles of v[tile][row] * d[tile][lane]; tiles are `width` reals apart in v and `columns` in d. */
-K_INLINE void minimal_add(const real *v, int64_t width, const real *d, int64_t columns, int64_t tiles, real *to,
-                          const int vectors)
+/* sum[K_ROWS][lane] = (first) or += over tiles of v[tile][row] * d[tile][lane]; tiles are `width` reals apart in v and `columns`
+ * in d. */
+K_INLINE void minimal_add(const real *v, int64_t width, const real *d, int64_t columns, int64_t tiles, bool first,
+                          real *to, const int vectors)
 {
     kv sum[K_ROWS][2];
 #pragma GCC unroll 8
     for (int i = 0; i < K_ROWS; i++)
-        for (int j = 0; j < vectors; j++) sum[i][j] = k_load(to + (i * vectors + j) * VL);
+        for (int j = 0; j < vectors; j++) sum[i][j] = first ? (kv){0} : k_load(to + (i * vectors + j) * VL);
     for (int64_t t = 0; t < tiles; t++, v += width, d += columns) {
         const kv d0 = k_load(d), d1 = vectors > 1 ? k_load(d + VL) : (kv){0};
 #pragma GCC unroll 8
@@ -38,17 +39,6 @@ K_INLINE void minimal_add(const real *v, int64_t width, const real *d, int64_t c
 #pragma GCC unroll 8
     for (int i = 0; i < K_ROWS; i++)
         for (int j = 0; j < vectors; j++) k_store(to + (i * vectors + j) * VL, sum[i][j]);
-}
-
-/* One frequency and panel of sums [row][lane], `rows` of them, K_ROWS at a time. */
-K_INLINE void minimal_add_panel(const real *v, int64_t width, const real *d, int64_t columns, int64_t tiles,
-                                int64_t rows, int64_t lanes, real *sum)
-{
-    for (int64_t row = 0; row < rows; row += K_ROWS)
-        if (lanes > VL)
-            minimal_add(v + row, width, d, columns, tiles, sum + row * lanes, 2);
-        else
-            minimal_add(v + row, width, d, columns, tiles, sum + row * lanes, 1);
 }
 
 #endif

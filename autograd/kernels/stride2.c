@@ -9,13 +9,14 @@
  *   weight    the transpose of forward in W
  *
  * Source channels of `forward` and result channels of `input` are the four phases side by side: 4a of them. Per frequency each is a
- * matrix product over tiles, done block by block as in winograd.c and winograd_weight.c. */
+ * matrix product over tiles, done block by block as in winograd.c and minimal_weight.c. */
 #include "stride2.h"
 #include "minimal.h"
+#include "minimal_weight.h"
 
 #include <omp.h>
 
-enum { PHASES = 4, LARGE = 4, SMALL = 3, MOST = 5, BLOCK_BYTES = 640 << 10, WEIGHT_BYTES = 8 << 20 };
+enum { PHASES = 4, LARGE = 4, SMALL = 3, MOST = 5, BLOCK_BYTES = 640 << 10 };
 
 bool K(stride2_fits)(const k_conv *c)
 {
@@ -181,35 +182,34 @@ K_INLINE kv pixel(const real *image, int64_t h, int64_t w, int64_t channels, int
     return y < 0 || y >= h || x < 0 || x >= w ? (kv){0} : k_load(image + (y * w + x) * channels);
 }
 
-/* Source of forward and of weight: the four phases of x, 5x5 pixels each. */
-static void transform_x(const k_conv *c, const plan *p, const real *x, int64_t tile, real *v)
+/* Source of forward and of weight, of the four phases of x side by side: channels first + i for i < count, 5x5 pixels each. */
+static void transform_x(const k_conv *c, const real *x, const place *at, int64_t first, int64_t count, int64_t step,
+                        real *v)
 {
-    const place at = tile_place(p, tile);
-    const real *image = x + at.image * c->h * c->w * c->a;
-    for (int phase = 0; phase < PHASES; phase++)
-        for (int64_t channel = 0; channel < c->a; channel += VL) {
-            kv d[MOST][MOST], out[MOST][MOST];
-            for (int i = 0; i < MOST; i++)
-                for (int j = 0; j < MOST; j++)
-                    d[i][j] = pixel(image + channel, c->h, c->w, c->a, 2 * (at.y + i) + phase / 2 - c->top,
-                                    2 * (at.x + j) + phase % 2 - c->left);
-            both_axes(source4, MOST, MOST, d, out);
-            store_frequencies(MOST, out, p->v_step, v + phase * c->a + channel);
-        }
+    const real *image = x + at->image * c->h * c->w * c->a;
+    for (int64_t row = first; row < first + count; row += VL) {
+        const int64_t phase = row / c->a, channel = row % c->a;
+        kv d[MOST][MOST], out[MOST][MOST];
+        for (int i = 0; i < MOST; i++)
+            for (int j = 0; j < MOST; j++)
+                d[i][j] = pixel(image + channel, c->h, c->w, c->a, 2 * (at->y + i) + phase / 2 - c->top,
+                                2 * (at->x + j) + phase % 2 - c->left);
+        both_axes(source4, MOST, MOST, d, out);
+        store_frequencies(MOST, out, step, v + row - first);
+    }
 }
 
 /* Source of input: 4x4 pixels of y, from one before the tile on. */
-static void transform_y(const k_conv *c, const plan *p, const real *y, int64_t tile, real *v)
+static void transform_y(const k_conv *c, const real *y, const place *at, int64_t step, real *v)
 {
-    const place at = tile_place(p, tile);
-    const real *image = y + at.image * c->ho * c->wo * c->b;
+    const real *image = y + at->image * c->ho * c->wo * c->b;
     for (int64_t channel = 0; channel < c->b; channel += VL) {
         kv d[MOST][MOST], out[MOST][MOST];
         for (int i = 0; i < MOST - 1; i++)
             for (int j = 0; j < MOST - 1; j++)
-                d[i][j] = pixel(image + channel, c->ho, c->wo, c->b, at.y + i - 1, at.x + j - 1);
+                d[i][j] = pixel(image + channel, c->ho, c->wo, c->b, at->y + i - 1, at->x + j - 1);
         both_axes(source3, MOST - 1, MOST - 1, d, out);
-        store_frequencies(MOST - 1, out, p->v_step, v + channel);
+        store_frequencies(MOST - 1, out, step, v + channel);
     }
 }
 
@@ -333,8 +333,13 @@ static void map_run(const k_conv *c, bool input, const real *source, const real 
 #pragma omp for schedule(dynamic)
         for (int64_t first = 0; first < p.tiles; first += p.block) {
             const int64_t tiles = k_min(p.block, p.tiles - first);
-            for (int64_t i = 0; i < tiles; i++)
-                (input ? transform_y : transform_x)(c, &p, source, first + i, v + i * p.rows);
+            for (int64_t i = 0; i < tiles; i++) {
+                const place at = tile_place(&p, first + i);
+                if (input)
+                    transform_y(c, source, &at, p.v_step, v + i * p.rows);
+                else
+                    transform_x(c, source, &at, 0, p.rows, p.v_step, v + i * p.rows);
+            }
             multiply(&p, v, u, tiles, m);
             for (int64_t i = 0; i < tiles; i++)
                 (input ? finish_x : finish_y)(c, &p, m + i * p.columns, first + i, e, to);
@@ -358,88 +363,70 @@ void K(stride2_input)(const k_conv *c, const real *y, const real *w, const k_epi
 
 /* ---- weight -------------------------------------------------------------------------------------------------------------------- */
 
-/* A block's source V and gradients D are shared by the threads; the sums M are [f][panel][row][lane]. */
-static plan weight_plan(const k_conv *c)
+typedef struct sources {
+    const k_conv *c;
+    const real *x, *y;
+    plan p;
+} sources;
+
+static void weight_source(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *v)
 {
-    plan p = grid(c, LARGE, c->ho, c->wo);
-    p.rows = k_blocks(PHASES * c->a, K_ROWS) * K_ROWS;
-    p.columns = c->b;
-    const int64_t width = k_blocks(p.rows, VL) * VL;
-    p.block = k_max((int64_t)(WEIGHT_BYTES / sizeof(real)) / (p.frequencies * (width + p.columns)), 32);
-    p.block = k_min(p.block, p.tiles);
-    p.v_step = p.block * width + VL;
-    p.m_step = p.block * p.columns + VL;
-    p.v_bytes = k_align((size_t)(p.frequencies * p.v_step) * sizeof(real));
-    p.m_bytes = k_align((size_t)(p.frequencies * p.m_step) * sizeof(real));
-    p.u_bytes = k_align((size_t)(p.frequencies * p.rows * p.columns) * sizeof(real));
-    return p;
+    const sources *s = self;
+    const place at = tile_place(&s->p, tile);
+    transform_x(s->c, s->x, &at, first, count, step, v);
 }
 
-static int64_t weight_width(const plan *p) { return k_blocks(p->rows, VL) * VL; }
-
-size_t K(stride2_weight_scratch)(const k_conv *c)
+static void weight_gradient(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *d)
 {
-    const plan p = weight_plan(c);
-    return 64 + p.u_bytes + p.v_bytes + p.m_bytes;
-}
-
-static void transform_gradient(const k_conv *c, const plan *p, const real *y, int64_t tile, real *d)
-{
-    const place at = tile_place(p, tile);
-    const real *image = y + at.image * c->ho * c->wo * c->b;
-    for (int64_t channel = 0; channel < c->b; channel += VL) {
+    const sources *s = self;
+    const k_conv *c = s->c;
+    const place at = tile_place(&s->p, tile);
+    const real *image = s->y + at.image * c->ho * c->wo * c->b;
+    for (int64_t channel = first; channel < first + count; channel += VL) {
         kv x[MOST][MOST], out[MOST][MOST];
         for (int i = 0; i < LARGE; i++)
             for (int j = 0; j < LARGE; j++) x[i][j] = pixel(image + channel, c->ho, c->wo, c->b, at.y + i, at.x + j);
         both_axes(gradient4, LARGE, MOST, x, out);
-        store_frequencies(MOST, out, p->m_step, d + channel);
+        store_frequencies(MOST, out, step, d + channel - first);
     }
 }
 
-static void add_block(const plan *p, const real *v, const real *d, int64_t tiles, int f, int64_t column, real *sum)
-{
-    const int64_t width = k_min(K_PANEL, p->columns - column);
-    minimal_add_panel(v + f * p->v_step, weight_width(p), d + f * p->m_step + column, p->columns, tiles, p->rows, width,
-                      sum + f * p->rows * p->columns + column * p->rows);
-}
-
 /* The 2x2 taps of one row (phase and source channel) and one vector of columns. */
-static void finish_w(const k_conv *c, const plan *p, const real *sum, int64_t row, int64_t column, real *w)
+static void weight_finish(const void *self, const real *sum, int64_t step, int64_t row, int64_t column, real *w)
 {
-    const int phase = (int)(row / c->a);
-    const int64_t panel = column / K_PANEL * K_PANEL, width = k_min(K_PANEL, p->columns - panel);
+    const k_conv *c = ((const sources *)self)->c;
+    const int64_t phase = row / c->a;
     kv x[MOST][MOST], out[MOST][MOST];
-    load_frequencies(MOST, sum + panel * p->rows + row * width + column - panel, p->rows * p->columns, x);
+    load_frequencies(MOST, sum, step, x);
     both_axes(weight4_back, MOST, 2, x, out);
     for (int u = 0; u < 2; u++)
         for (int v = 0; v < 2; v++)
             k_store(w + (((2 * u + phase / 2) * 4 + 2 * v + phase % 2) * c->a + row % c->a) * c->b + column, out[u][v]);
 }
 
+static minimal_weight job(const k_conv *c, const sources *s)
+{
+    const plan p = grid(c, LARGE, c->ho, c->wo);
+    return (minimal_weight){.self = s,
+                            .frequencies = p.frequencies,
+                            .tiles = p.tiles,
+                            .rows = PHASES * c->a,
+                            .columns = c->b,
+                            .numel = 16 * c->a * c->b,
+                            .source = weight_source,
+                            .gradient = weight_gradient,
+                            .finish = weight_finish};
+}
+
+size_t K(stride2_weight_scratch)(const k_conv *c)
+{
+    const minimal_weight j = job(c, NULL);
+    return K(minimal_weight_scratch)(&j);
+}
+
 void K(stride2_weight)(const k_conv *c, const real *x, const real *y, real *w, void *scratch)
 {
-    const plan p = weight_plan(c);
-    real *v = (real *)k_align_pointer(scratch), *d = v + p.v_bytes / sizeof(real), *sum = d + p.m_bytes / sizeof(real);
-    const int64_t panels = k_blocks(p.columns, K_PANEL), vectors = p.columns / VL, width = weight_width(&p);
-#pragma omp parallel
-    {
-#pragma omp for schedule(static)
-        for (int64_t f = 0; f < p.frequencies; f++) {
-            memset(sum + f * p.rows * p.columns, 0, (size_t)(p.rows * p.columns) * sizeof(real));
-            if (width > PHASES * c->a) memset(v + f * p.v_step, 0, (size_t)p.v_step * sizeof(real));
-        }
-        for (int64_t first = 0; first < p.tiles; first += p.block) {
-            const int64_t tiles = k_min(p.block, p.tiles - first);
-#pragma omp for schedule(static)
-            for (int64_t i = 0; i < tiles; i++) {
-                transform_x(c, &p, x, first + i, v + i * width);
-                transform_gradient(c, &p, y, first + i, d + i * p.columns);
-            }
-#pragma omp for schedule(dynamic)
-            for (int64_t i = 0; i < p.frequencies * panels; i++)
-                add_block(&p, v, d, tiles, (int)(i / panels), i % panels * K_PANEL, sum);
-        }
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < PHASES * c->a * vectors; i++) finish_w(c, &p, sum, i / vectors, i % vectors * VL, w);
-    }
+    const sources s = {c, x, y, grid(c, LARGE, c->ho, c->wo)};
+    const minimal_weight j = job(c, &s);
+    K(minimal_weight_run)(&j, w, scratch);
 }

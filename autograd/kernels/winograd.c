@@ -197,7 +197,8 @@ void K(winograd_run)(const winograd *m, const real *source, const real *w, const
 #pragma omp for schedule(dynamic)
         for (int64_t first = 0; first < p.tiles; first += p.block) {
             const int64_t tiles = k_min(p.block, p.tiles - first);
-            for (int64_t i = 0; i < tiles; i++) transform_source(m, source, first + i, p.v_step, v + i * p.width);
+            for (int64_t i = 0; i < tiles; i++)
+                transform_source(m, source, first + i, 0, m->c, p.v_step, v + i * p.width);
             multiply(m, &p, v, u, tiles, products);
             for (int64_t i = 0; i < tiles; i++) transform_result(m, &p, products + i * p.columns, first + i, e, y);
         }

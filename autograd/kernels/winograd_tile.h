@@ -48,11 +48,12 @@ K_INLINE void load_source(const winograd *m, const real *source, const place *at
     }
 }
 
-/* v[f * step + channel] of one tile; channels beyond the last up to a whole vector become zero. */
-static inline void transform_source(const winograd *m, const real *source, int64_t tile, int64_t step, real *v)
+/* v[f * step + i] of one tile, channels first + i for i < count; those beyond the last up to a whole vector become zero. */
+static inline void transform_source(const winograd *m, const real *source, int64_t tile, int64_t first, int64_t count,
+                                    int64_t step, real *v)
 {
     const place at = tile_place(m, tile);
-    for (int64_t channel = 0; channel < m->c; channel += VL) {
+    for (int64_t channel = first; channel < first + count; channel += VL) {
         const int64_t lanes = k_min(VL, m->c - channel);
         kv d[SPAN][SPAN], half[SPAN][SPAN], column[SPAN], out[SPAN];
         load_source(m, source, &at, channel, lanes, d);
@@ -63,7 +64,7 @@ static inline void transform_source(const winograd *m, const real *source, int64
         }
         for (int y = 0; y < SPAN; y++) {
             source_side(half[y], out);
-            for (int x = 0; x < SPAN; x++) k_store(v + (y * SPAN + x) * step + channel, out[x]);
+            for (int x = 0; x < SPAN; x++) k_store(v + (y * SPAN + x) * step + channel - first, out[x]);
         }
     }
 }

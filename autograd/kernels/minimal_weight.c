@@ -1,0 +1,145 @@
+/* Weight gradients by minimal filtering: the loops that 3x3 (winograd_weight.c) and 4x4 of step 2 (stride2.c) share.
+ *
+ *   w = finish( sum over tiles of V^T D )      per frequency; V [tiles, rows] transformed source, D [tiles, columns] of the results
+ *
+ * The sums of all frequencies for ROWS rows and COLUMNS columns take 300 KiB: they stay in a thread's second-level cache, and so
+ * do V and D of TILES tiles, which are transformed again for every block of the other side. (Made once for all blocks they would
+ * go through memory: at 64 channels that takes longer than the products.)
+ *
+ * A unit is a block of the sums over a share of the tiles. Its sums are finished at once, to one of `splits` partial weights, 9 or 16
+ * numbers instead of 36 or 25; they are added in order. The cuts follow from the sizes, so the bits do not depend on threads. */
+#include "minimal_weight.h"
+#include "minimal.h"
+
+#include <omp.h>
+
+enum {
+    ROW_STEP = K_ROWS == 6   ? (VL > 2 ? 3 * VL : 6)
+               : VL > K_ROWS ? VL
+                             : K_ROWS, /* whole vectors and register tiles */
+    ROWS = 64,
+    COLUMNS = 32,
+    TILES = 32,
+    UNITS = 32,
+    LEAST_TILES = 64
+};
+
+typedef struct plan {
+    int64_t down, across, splits;
+    int64_t rows, columns; /* of a block */
+    int64_t v_step, d_step, m_step;
+    size_t v_bytes, d_bytes, m_bytes, w_bytes;
+} plan;
+
+static plan make_plan(const minimal_weight *j)
+{
+    plan p = {.down = k_blocks(j->rows, ROWS), .across = k_blocks(j->columns, COLUMNS)};
+    p.rows = k_blocks(k_blocks(j->rows, p.down), ROW_STEP) * ROW_STEP;
+    p.columns = k_blocks(k_blocks(j->columns, p.across), K_PANEL) * K_PANEL;
+    p.down = k_blocks(j->rows, p.rows);
+    p.across = k_blocks(j->columns, p.columns);
+    p.splits = k_max(k_min(k_blocks(UNITS, p.down * p.across), j->tiles / LEAST_TILES), 1);
+    p.v_step = TILES * p.rows + VL; /* not a multiple of 4 KiB, which would share a cache set */
+    p.d_step = TILES * p.columns + VL;
+    p.m_step = p.rows * p.columns;
+    p.v_bytes = k_align((size_t)(j->frequencies * p.v_step) * sizeof(real));
+    p.d_bytes = k_align((size_t)(j->frequencies * p.d_step) * sizeof(real));
+    p.m_bytes = k_align((size_t)(j->frequencies * p.m_step) * sizeof(real));
+    p.w_bytes = p.splits > 1 ? k_align((size_t)j->numel * sizeof(real)) : 0;
+    return p;
+}
+
+static size_t thread_bytes(const plan *p) { return p->v_bytes + p->d_bytes + p->m_bytes; }
+
+size_t K(minimal_weight_scratch)(const minimal_weight *j)
+{
+    const plan p = make_plan(j);
+    return 64 + (size_t)omp_get_max_threads() * thread_bytes(&p) + (size_t)p.splits * p.w_bytes;
+}
+
+/* One block of the sums and the tiles it is made of. */
+typedef struct unit {
+    int64_t row, rows, column, columns, tile, end;
+} unit;
+
+static unit find_unit(const minimal_weight *j, const plan *p, int64_t i)
+{
+    const int64_t split = i / (p->down * p->across), block = i % (p->down * p->across);
+    unit u = {.row = block / p->across * p->rows, .column = block % p->across * p->columns};
+    u.rows = k_min(p->rows, j->rows - u.row);
+    u.columns = k_min(p->columns, j->columns - u.column);
+    u.tile = j->tiles * split / p->splits;
+    u.end = j->tiles * (split + 1) / p->splits;
+    return u;
+}
+
+/* M[f][panel][row][lane] = or += V[f]^T D[f] */
+static void multiply(const minimal_weight *j, const plan *p, const unit *u, const real *v, const real *d, int64_t tiles,
+                     bool first, real *m)
+{
+    for (int f = 0; f < j->frequencies; f++, v += p->v_step, d += p->d_step, m += p->m_step)
+        for (int64_t column = 0; column < u->columns; column += K_PANEL) {
+            const int64_t lanes = k_min(K_PANEL, k_panel_columns(u->columns) - column);
+            real *to = m + column * p->rows;
+            for (int64_t row = 0; row < u->rows; row += K_ROWS, to += K_ROWS * lanes)
+                if (lanes > VL)
+                    minimal_add(v + row, p->rows, d + column, p->columns, tiles, first, to, 2);
+                else
+                    minimal_add(v + row, p->rows, d + column, p->columns, tiles, first, to, 1);
+        }
+}
+
+static void finish_unit(const minimal_weight *j, const plan *p, const unit *u, const real *m, real *w)
+{
+    for (int64_t column = 0; column < u->columns; column += VL) {
+        const int64_t panel = column / K_PANEL * K_PANEL, lanes = k_min(K_PANEL, k_panel_columns(u->columns) - panel);
+        for (int64_t row = 0; row < u->rows; row++)
+            j->finish(j->self, m + panel * p->rows + row * lanes + column - panel, p->m_step, u->row + row,
+                      u->column + column, w);
+    }
+}
+
+static void run_unit(const minimal_weight *j, const plan *p, const unit *u, real *v, real *d, real *m, real *w)
+{
+    for (int64_t t = u->tile; t < u->end; t += TILES) {
+        const int64_t tiles = k_min(TILES, u->end - t);
+        for (int64_t i = 0; i < tiles; i++) {
+            j->source(j->self, t + i, u->row, u->rows, p->v_step, v + i * p->rows);
+            j->gradient(j->self, t + i, u->column, u->columns, p->d_step, d + i * p->columns);
+        }
+        multiply(j, p, u, v, d, tiles, t == u->tile, m);
+    }
+    finish_unit(j, p, u, m, w);
+}
+
+static void add_parts(const minimal_weight *j, const plan *p, const real *parts, real *w)
+{
+    const int64_t step = (int64_t)(p->w_bytes / sizeof(real)), slice = 1024;
+#pragma omp for schedule(static)
+    for (int64_t first = 0; first < j->numel; first += slice) {
+        const int64_t end = k_min(first + slice, j->numel);
+        for (int64_t i = first; i < end; i++) w[i] = parts[i];
+        for (int64_t s = 1; s < p->splits; s++)
+            for (int64_t i = first; i < end; i++) w[i] += parts[s * step + i];
+    }
+}
+
+void K(minimal_weight_run)(const minimal_weight *j, real *w, void *scratch)
+{
+    const plan p = make_plan(j);
+    char *own = k_align_pointer(scratch);
+    real *parts = (real *)(own + (size_t)omp_get_max_threads() * thread_bytes(&p));
+    const int64_t blocks = p.down * p.across, part = (int64_t)(p.w_bytes / sizeof(real));
+#pragma omp parallel
+    {
+        real *v = (real *)(own + (size_t)omp_get_thread_num() * thread_bytes(&p)), *d = v + p.v_bytes / sizeof(real),
+             *m = d + p.d_bytes / sizeof(real);
+        memset(v, 0, p.v_bytes); /* rows of the last register tile that do not exist */
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < blocks * p.splits; i++) {
+            const unit u = find_unit(j, &p, i);
+            run_unit(j, &p, &u, v, d, m, p.splits > 1 ? parts + i / blocks * part : w);
+        }
+        if (p.splits > 1) add_parts(j, &p, parts, w);
+    }
+}
