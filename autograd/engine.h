@@ -56,6 +56,7 @@ struct ag_tensor {
     ag_tensor *original;         /* made by a gradient to compute this tensor again; NULL for all others */
     unsigned group;              /* of effects (ag_graph_effect_group) */
     bool of_gradient;            /* made by ag_gradient */
+    ag_precision precision;      /* of its products */
     bool kept;
     void *data;
     void *scratch;
@@ -82,6 +83,7 @@ struct ag_graph {
     int order_count, first_effect;
     ag__block *memory; /* records live here; freed in one go */
     const char *scope;
+    ag_precision precision; /* of the tensors being built */
     bool building_gradient;
     const bool *wanted; /* during ag_gradient: by id, whether a gradient is wanted */
     int wanted_count;

@@ -100,6 +100,7 @@ static void backward(walk *w, ag_tensor *y)
     }
     if (y->block && y->block != w->block) copy_block(w, y->id);
     ag_graph_scope(g, y->name);
+    g->precision = y->precision;
     if (!g->error) y->rule->gradient(stand_in(w, y), w->grads[y->id], dx);
     for (int i = 0; i < y->inputs; i++) {
         const int id = y->in[i]->id;
@@ -148,6 +149,7 @@ static void differentiate(ag_tensor *y, ag_tensor *dy, int n, ag_tensor *const *
 {
     ag_graph *g = y->graph;
     const char *scope = g->scope;
+    const ag_precision precision = g->precision;
     const bool nested = g->building_gradient; /* a rule may differentiate the composed form of its op */
     const bool *outer = g->wanted;
     const int outer_count = g->wanted_count;
@@ -170,6 +172,7 @@ out:
     g->wanted_count = outer_count;
     g->building_gradient = nested;
     g->scope = scope;
+    g->precision = precision;
     walk_close(&w);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autograd/cpu.h"
 #include "autograd/random.h"
 
 /* Records are cut from blocks that live as long as the graph. In a debug build each record is a block of its own: the address
@@ -105,6 +106,19 @@ const char *ag_graph_scope(ag_graph *g, const char *name)
     if (!name || !strcmp(name, old)) return old;
     char *copy = ag__alloc(g, strlen(name) + 1);
     if (copy) g->scope = strcpy(copy, name);
+    return old;
+}
+
+ag_precision ag_graph_precision(ag_graph *g, ag_precision precision)
+{
+    const ag_precision old = g->precision;
+    if (precision == AG_BF16 && !ag_cpu_bf16())
+        ag_graph_fail(
+            g, AG_ERR_USAGE,
+            "precision bf16: needs a CPU with AVX512_BF16; this is %s, and the kernels in use are %s; take fp32",
+            ag_cpu_model(), ag_cpu_kernels());
+    else
+        g->precision = precision;
     return old;
 }
 
@@ -259,6 +273,7 @@ static ag_tensor *new_tensor(ag_graph *g, ag__op op, int inputs, const void *att
                      .block = g->block,
                      .group = g->group,
                      .of_gradient = g->building_gradient,
+                     .precision = g->precision,
                      .owner = t,
                      .offset = -1};
     g->planned = false;

@@ -30,6 +30,15 @@ __attribute__((constructor)) static void choose(void)
 #endif
 }
 
+bool ag_cpu_bf16(void)
+{
+#ifdef AG_X86_SETS
+    return !strcmp(k.name, "v4") && __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
 const char *ag_cpu_kernels(void)
 {
 #ifdef __aarch64__

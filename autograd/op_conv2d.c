@@ -36,6 +36,12 @@ static k_conv kernel_sizes(const conv *c, const ag_tensor *x, const ag_tensor *y
                     .groups = c->o.groups};
 }
 
+/* Does product `p` (K_FORWARD ..) of node y run in bf16? */
+static bool in_bf16(const ag_tensor *y, const k_conv *c, int p)
+{
+    return y->precision == AG_BF16 && k.conv_bf16_fits(c, p);
+}
+
 static double conv_flops(const k_conv *c)
 {
     return 2.0 * (double)c->n * (double)c->ho * (double)c->wo * (double)c->b * (double)c->a * c->kh * c->kw / c->groups;
@@ -106,7 +112,8 @@ static void conv2d_run(const ag_tensor *y)
 {
     const k_conv c = conv2d_sizes(y);
     const k_epilogue e = epilogue(y, y->attr);
-    k.conv_forward(&c, ag__in(y, 0), ag__in(y, 1), &e, y->data, y->scratch);
+    (in_bf16(y, &c, K_FORWARD) ? k.conv_forward_bf16 : k.conv_forward)(&c, ag__in(y, 0), ag__in(y, 1), &e, y->data,
+                                                                       y->scratch);
 }
 
 static ag_conv2d_options linear(const conv *c, const ag_tensor *x)
@@ -144,7 +151,7 @@ static double conv2d_flops(const ag_tensor *y)
 static size_t conv2d_scratch(const ag_tensor *y)
 {
     const k_conv c = conv2d_sizes(y);
-    return k.conv_forward_scratch(&c);
+    return (in_bf16(y, &c, K_FORWARD) ? k.conv_forward_bf16_scratch : k.conv_forward_scratch)(&c);
 }
 
 const ag__rule ag__conv2d = {.shape = conv2d_shape,
@@ -183,7 +190,8 @@ static void conv2d_transposed_run(const ag_tensor *x)
 {
     const k_conv c = conv2d_transposed_sizes(x);
     const k_epilogue e = epilogue(x, x->attr);
-    k.conv_input(&c, ag__in(x, 0), ag__in(x, 1), &e, x->data, x->scratch);
+    (in_bf16(x, &c, K_INPUT) ? k.conv_input_bf16 : k.conv_input)(&c, ag__in(x, 0), ag__in(x, 1), &e, x->data,
+                                                                 x->scratch);
 }
 
 static void conv2d_transposed_gradient(ag_tensor *x, ag_tensor *dx, ag_tensor **d)
@@ -205,7 +213,7 @@ static double conv2d_transposed_flops(const ag_tensor *x)
 static size_t conv2d_transposed_scratch(const ag_tensor *x)
 {
     const k_conv c = conv2d_transposed_sizes(x);
-    return k.conv_input_scratch(&c);
+    return (in_bf16(x, &c, K_INPUT) ? k.conv_input_bf16_scratch : k.conv_input_scratch)(&c);
 }
 
 const ag__rule ag__conv2d_transposed = {.shape = conv2d_transposed_shape,
@@ -236,7 +244,8 @@ static k_conv conv2d_weight_grad_sizes(const ag_tensor *w) { return kernel_sizes
 static void conv2d_weight_grad_run(const ag_tensor *w)
 {
     const k_conv c = conv2d_weight_grad_sizes(w);
-    k.conv_weight(&c, ag__in(w, 0), ag__in(w, 1), w->data, w->scratch);
+    (in_bf16(w, &c, K_WEIGHT) ? k.conv_weight_bf16 : k.conv_weight)(&c, ag__in(w, 0), ag__in(w, 1), w->data,
+                                                                    w->scratch);
 }
 
 static void conv2d_weight_grad_gradient(ag_tensor *w, ag_tensor *dw, ag_tensor **d)
@@ -255,7 +264,7 @@ static double conv2d_weight_grad_flops(const ag_tensor *w)
 static size_t conv2d_weight_grad_scratch(const ag_tensor *w)
 {
     const k_conv c = conv2d_weight_grad_sizes(w);
-    return k.conv_weight_scratch(&c);
+    return (in_bf16(w, &c, K_WEIGHT) ? k.conv_weight_bf16_scratch : k.conv_weight_scratch)(&c);
 }
 
 const ag__rule ag__conv2d_weight_grad = {.shape = conv2d_weight_grad_shape,

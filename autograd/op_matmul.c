@@ -4,6 +4,8 @@
  *         dbias = sum of d over rows, dresidual = d */
 #include "engine.h"
 
+enum { FEW_ROWS = 8 }; /* up to so many rows, packing costs more than bf16 saves */
+
 typedef struct options {
     bool ta, tb, bias, residual;
     ag_activation activation;
@@ -71,8 +73,10 @@ static void matmul_run(const ag_tensor *y)
     const bool plain = !o->bias && !o->residual && o->activation == AG_LINEAR, fold = single(o, b);
     const k_strided as = fold ? (k_strided){.data = a->data} : leading(a, y),
                     bs = fold ? (k_strided){.data = b->data} : leading(b, y);
-    k.gemm_batch(o->ta, o->tb, fold ? 0 : y->rank - 2, y->shape, fold ? y->numel / columns_of(y) : rows_of(y),
-                 columns_of(y), inner(y), &as, &bs, plain ? NULL : &e, y->data);
+    const int64_t rows = fold ? y->numel / columns_of(y) : rows_of(y);
+    (y->precision == AG_BF16 && rows > FEW_ROWS ? k.gemm_batch_bf16 : k.gemm_batch)(
+        o->ta, o->tb, fold ? 0 : y->rank - 2, y->shape, rows, columns_of(y), inner(y), &as, &bs, plain ? NULL : &e,
+        y->data);
 }
 
 /* All rows of x as one matrix. */

@@ -93,7 +93,9 @@ nn_quantized nn_quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o, ag
     if (!z || !checked(s, o)) return q;
     const char *outer = ag_graph_scope(s.graph, s.name);
     if (projects(o)) z = nn_linear(nn_in(s, "project_in"), z, &(nn_linear_opt){.out = channels(o)});
+    const ag_precision precision = ag_graph_precision(s.graph, AG_FP32); /* distances and losses */
     q = quantizers[o->kind]->quantize(s, z, o, step);
+    ag_graph_precision(s.graph, precision);
     if (projects(o)) q.latents = nn_linear(nn_in(s, "project_out"), q.latents, &(nn_linear_opt){.out = o->D});
     q.K = nn_quantizer_codes(o);
     q.depth = nn_quantizer_depth(o);

@@ -8,7 +8,7 @@
 #include "train.h"
 
 typedef struct arguments {
-    const char *data, *out, *preset, *config, *memory, *print_graph, *init_from;
+    const char *data, *out, *preset, *config, *memory, *print_graph, *init_from, *precision;
     command_list sets;
     int64_t steps, seed, profile;
     bool resume, anomaly;
@@ -30,8 +30,8 @@ static ag_err apply_config(const recipe *r, void *options, const char *path)
     return err;
 }
 
-/* --steps and --seed are short for --set. */
-static ag_err apply_numbers(const recipe *r, void *options, const arguments *a)
+/* --steps, --seed and --precision are short for --set. */
+static ag_err apply_short(const recipe *r, void *options, const arguments *a)
 {
     char text[32];
     ag_err err = AG_OK;
@@ -43,17 +43,18 @@ static ag_err apply_numbers(const recipe *r, void *options, const arguments *a)
         snprintf(text, sizeof text, "%lld", (long long)a->seed);
         err = option_set(r->options, options, "seed", text, "--seed");
     }
+    if (!err && a->precision) err = option_set(r->options, options, "precision", a->precision, "--precision");
     return err;
 }
 
-/* defaults (or, when resuming, the options of the run) < preset < config < set < steps, seed. */
+/* defaults (or, when resuming, the options of the run) < preset < config < set < steps, seed, precision. */
 static ag_err resolve(const recipe *r, void *options, const arguments *a)
 {
     ag_err err = AG_OK;
     if (a->preset) err = recipe_preset_apply(r, options, a->preset);
     if (!err && a->config) err = apply_config(r, options, a->config);
     for (int i = 0; !err && i < a->sets.n; i++) err = option_assign(r->options, options, a->sets.items[i], "--set");
-    return err ? err : apply_numbers(r, options, a);
+    return err ? err : apply_short(r, options, a);
 }
 
 /* A new run must not run over an old one. */
@@ -130,6 +131,7 @@ int command_train(const command *c, int argc, char **argv)
         {"set", 's', FLAG_LIST, &a.sets, "KEY=VALUE", "one option; may be given more than once", 0, 0},
         {"steps", 0, FLAG_INT, &a.steps, "N", "short for --set steps=N", 1, INT64_C(1000000000000)},
         {"seed", 0, FLAG_INT, &a.seed, "N", "short for --set seed=N", 0, most},
+        {"precision", 0, FLAG_TEXT, &a.precision, "fp32|bf16", "short for --set precision=", 0, 0},
         {"resume", 'r', FLAG_ON, &a.resume, NULL, "go on with the run in RUN, bit for bit", 0, 0},
         {"init-from", 0, FLAG_TEXT, &a.init_from, "RUN",
          "begin with the weights of another run, as far as names and shapes are the same; a codebook may be larger", 0,

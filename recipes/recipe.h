@@ -18,6 +18,7 @@ struct train_options {
     int64_t lr_every;
     double average;
     char freeze[256];
+    int precision; /* ag_precision */
     int64_t rollback, seed;
     bool in_order, flip;
     int64_t log_every, eval_every, eval_images, save_every, samples_every;

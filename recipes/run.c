@@ -92,6 +92,7 @@ ag_err run_new(run **out, const recipe *card, const void *options, nn_params *pa
     r->variance = build->variance * card->scale * card->scale;
     r->micro_batches = r->training ? (int)((const struct train_options *)options)->accumulate : 1;
     nn_micro_batches(params, r->micro_batches);
+    if (r->training) ag_graph_precision(r->graph, (ag_precision)((const struct train_options *)options)->precision);
     r->root = nn_root(params, r->graph, r->training);
     make_inputs(r);
     if (build->mode == RUN_DECODE)

@@ -9,29 +9,7 @@
  * Few rows (a step of sampling) read B where it lies: packing would cost as much as the product. A sum is made of whole chunks in
  * order wherever its element lies in a unit, so the result does not depend on the number of threads.
  * Goto, van de Geijn 2008, "Anatomy of high-performance matrix multiplication", with one level of packing less. */
-#include "vector.h"
-
-#include <omp.h>
-
-enum { TERMS = 256, UNIT_ROWS = 32 * K_ROWS, UNIT_COLUMNS = 16 * K_PANEL, FEW_ROWS = K_ROWS };
-
-/* One matrix product; element (r,i) of op(A) is a[r * a_row + i * a_term], of op(B) (i,x) b[i * b_term + x * b_column]. */
-typedef struct product {
-    int64_t m, n, kk;
-    const real *a, *b;
-    int64_t a_row, a_term, b_term, b_column;
-    const k_epilogue *e;
-    int64_t at; /* of C in the whole result, for the residual */
-    real *c;
-} product;
-
-/* A panel of columns of a chunk, as the register tile sees it. */
-typedef struct panel {
-    const real *b;
-    int64_t b_term, terms;
-    int64_t x, lanes; /* first column, columns that exist */
-    bool first, last; /* chunk of the inner dimension */
-} panel;
+#include "gemm.h"
 
 /* ---- packing ------------------------------------------------------------------------------------------------------------ */
 
@@ -51,24 +29,6 @@ static void pack_rows_of_b(const real *b, int64_t b_term, int64_t terms, int64_t
         for (int64_t j = 0; j < lanes; j++) to[j] = b[j];
         for (int64_t j = lanes; j < width; j++) to[j] = 0;
     }
-}
-
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-
-/* to[i * width + j] = from[j * distance + i] for i, j of 0..3 */
-K_INLINE void transpose_4(const real *from, int64_t distance, real *to, int64_t width)
-{
-    quad r[4], s[4];
-    for (int j = 0; j < 4; j++) memcpy(&r[j], from + j * distance, sizeof *r);
-    s[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
-    s[1] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
-    s[2] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-    s[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-    r[0] = __builtin_shufflevector(s[0], s[2], 0, 1, 4, 5);
-    r[1] = __builtin_shufflevector(s[0], s[2], 2, 3, 6, 7);
-    r[2] = __builtin_shufflevector(s[1], s[3], 0, 1, 4, 5);
-    r[3] = __builtin_shufflevector(s[1], s[3], 2, 3, 6, 7);
-    for (int i = 0; i < 4; i++) memcpy(to + i * width, &r[i], sizeof *r);
 }
 
 /* The same of a transposed B. */
@@ -97,41 +57,6 @@ static void pack_a(const product *p, int64_t y0, int64_t y1, int64_t i0, int64_t
 
 /* ---- the register tile ------------------------------------------------------------------------------------------------- */
 
-K_INLINE kv finish_vector(const k_epilogue *e, kv sum, const real *bias, const real *residual)
-{
-    if (bias) sum += k_load(bias);
-    if (residual) sum += k_load(residual);
-    return e->activation == K_RELU ? k_relu_vector(sum) : sum;
-}
-
-/* A row of the tile with fewer channels than the panel has goes through a buffer. */
-static void store_part(const product *p, const panel *q, int64_t at, const int vectors, const kv *sum)
-{
-    const k_epilogue *e = q->last ? p->e : NULL;
-    const size_t bytes = (size_t)q->lanes * sizeof(real);
-    real line[K_PANEL] = {0}, bias[K_PANEL] = {0}, residual[K_PANEL] = {0};
-    if (!q->first) memcpy(line, p->c + at, bytes);
-    if (e && e->bias) memcpy(bias, e->bias + q->x, bytes);
-    if (e && e->residual) memcpy(residual, e->residual + p->at + at, bytes);
-    for (int v = 0; v < vectors; v++) {
-        kv s = q->first ? sum[v] : k_load(line + v * VL) + sum[v];
-        if (e) s = finish_vector(e, s, e->bias ? bias + v * VL : NULL, e->residual ? residual + v * VL : NULL);
-        k_store(line + v * VL, s);
-    }
-    memcpy(p->c + at, line, bytes);
-}
-
-K_INLINE void store_whole(const product *p, const panel *q, int64_t at, const int vectors, const kv *sum)
-{
-    const k_epilogue *e = q->last ? p->e : NULL;
-    for (int v = 0; v < vectors; v++, at += VL) {
-        const int64_t x = q->x + v * VL;
-        kv s = q->first ? sum[v] : k_load(p->c + at) + sum[v];
-        if (e) s = finish_vector(e, s, e->bias ? e->bias + x : NULL, e->residual ? e->residual + p->at + at : NULL);
-        k_store(p->c + at, s);
-    }
-}
-
 /* Rows y.. times the panel, `count` at a time of which `rows` exist; row r of A begins at a + r * a_row, its terms lie
  * a_term apart. */
 K_INLINE void tile(const product *p, const panel *q, int64_t y, int64_t rows, const real *a, const int64_t a_row,
@@ -144,9 +69,7 @@ K_INLINE void tile(const product *p, const panel *q, int64_t y, int64_t rows, co
         row[r] = a + (r < rows ? r : rows - 1) * a_row;
         sum[r][0] = sum[r][1] = (kv){0};
     }
-    for (int r = 0; r < count; r++) /* where the sums will go: on its way while they are made */
-        for (int v = 0; v < vectors; v++)
-            __builtin_prefetch(p->c + (y + (r < rows ? r : rows - 1)) * p->n + q->x + v * VL, 1);
+    prefetch_tile(p, q, y, rows, count, vectors);
     for (int64_t i = 0; i < q->terms; i++, b += q->b_term) {
         const kv b0 = k_load(b), b1 = vectors > 1 ? k_load(b + VL) : (kv){0};
 #pragma GCC unroll 8
@@ -156,17 +79,7 @@ K_INLINE void tile(const product *p, const panel *q, int64_t y, int64_t rows, co
             if (vectors > 1) sum[r][1] += b1 * x;
         }
     }
-    const bool whole = q->lanes == vectors * VL;
-    if (whole && rows == count) {
-#pragma GCC unroll 8
-        for (int r = 0; r < count; r++) store_whole(p, q, (y + r) * p->n + q->x, vectors, sum[r]);
-        return;
-    }
-    kv part[K_ROWS][2];
-#pragma GCC unroll 8
-    for (int r = 0; r < count; r++) part[r][0] = sum[r][0], part[r][1] = sum[r][1];
-    for (int64_t r = 0; r < rows; r++)
-        (whole ? store_whole : store_part)(p, q, (y + r) * p->n + q->x, vectors, part[r]);
+    store_tile(p, q, y, rows, sum, count, vectors);
 }
 
 typedef void tile_function(const product *p, const panel *q, int64_t y, int64_t rows, const real *a);
@@ -202,10 +115,6 @@ static void packed_2(const product *p, const panel *q, int64_t y, int64_t rows, 
 }
 
 /* ---- units --------------------------------------------------------------------------------------------------------------- */
-
-typedef struct unit {
-    int64_t y0, y1, x0, x1;
-} unit;
 
 /* The panel at column x of the chunk that begins at term i; packed into `room` unless it can be read where it lies. */
 static void open_panel(const product *p, const unit *u, int64_t x, int64_t i, panel *q, real *room)
@@ -259,59 +168,10 @@ static void run_unit(const product *p, const unit *u)
     } while (i < p->kk);
 }
 
-/* Rows and columns of a unit, so that each thread has four or more. Where only B is packed, once per unit, columns are cut first; else
- * what is longer. No sum depends on these cuts. */
-static unit unit_size(bool ta, int64_t m, int64_t n, int64_t batch)
-{
-    const int64_t units = 4 * (int64_t)omp_get_max_threads();
-    int64_t rows = k_blocks(k_blocks(m, k_blocks(m, UNIT_ROWS)), K_ROWS) * K_ROWS, columns = UNIT_COLUMNS;
-    columns = k_min(columns, k_blocks(n, K_PANEL) * K_PANEL);
-    while (batch * k_blocks(m, rows) * k_blocks(n, columns) < units) {
-        const bool wide = columns > 2 * K_PANEL, high = rows > 8 * K_ROWS;
-        if (wide && (!ta || columns >= rows || !high))
-            columns = k_blocks(columns / 2, K_PANEL) * K_PANEL;
-        else if (high)
-            rows = k_blocks(rows / 2, K_ROWS) * K_ROWS;
-        else
-            break;
-    }
-    return (unit){.y1 = rows, .x1 = columns};
-}
-
-static const real *matrix(const k_strided *s, int rank, const int64_t *batch, int64_t i)
-{
-    const real *p = s->data;
-    for (int axis = rank - 1; axis >= 0; axis--) {
-        p += i % batch[axis] * s->stride[axis];
-        i /= batch[axis];
-    }
-    return p;
-}
-
 void K(gemm_batch)(bool ta, bool tb, int rank, const int64_t *batch, int64_t m, int64_t n, int64_t kk,
                    const k_strided *as, const k_strided *bs, const k_epilogue *e, real *c)
 {
-    int64_t count = 1;
-    for (int axis = 0; axis < rank; axis++) count *= batch[axis];
-    const unit size = unit_size(ta, m, n, count);
-    const int64_t across = k_blocks(n, size.x1), down = k_blocks(m, size.y1);
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t i = 0; i < count * down * across; i++) {
-        const int64_t item = i / across / down, y = i / across % down * size.y1, x = i % across * size.x1;
-        const product p = {.m = m,
-                           .n = n,
-                           .kk = kk,
-                           .a = matrix(as, rank, batch, item),
-                           .b = matrix(bs, rank, batch, item),
-                           .a_row = ta ? 1 : kk,
-                           .a_term = ta ? m : 1,
-                           .b_term = tb ? 1 : n,
-                           .b_column = tb ? kk : 1,
-                           .e = e,
-                           .at = item * m * n,
-                           .c = c + item * m * n};
-        run_unit(&p, &(unit){.y0 = y, .y1 = k_min(y + size.y1, m), .x0 = x, .x1 = k_min(x + size.x1, n)});
-    }
+    run_batch(ta, tb, rank, batch, m, n, kk, as, bs, e, c, run_unit);
 }
 
 void K(gemm)(bool ta, bool tb, int64_t m, int64_t n, int64_t kk, const real *a, const real *b, real *c)

@@ -2,7 +2,8 @@
  *
  * Every .c file in this folder is compiled once per instruction set (autograd/CMakeLists.txt): generic, x86-64-v3 (AVX2,
  * FMA) and x86-64-v4 (AVX-512); on ARM only generic, which is NEON there. Each compilation fills one table of function pointers from kernels.def; `k` is the best
- * table this CPU can run, chosen before main. Call a kernel as `k.relu(n, x, y)`.
+ * table this CPU can run, chosen before main. Call a kernel as `k.relu(n, x, y)`. Kernels named _bf16 may be called where ag_cpu_bf16
+ * says so, and of the tables other than v4 (where they round alike, but are no faster).
  *
  * A kernel takes pointers and sizes, returns nothing, allocates nothing, writes all of its output and none of its
  * input. `scratch` is working memory of at least the bytes that the kernel's _scratch function gives for the same
@@ -29,6 +30,9 @@ typedef struct k_conv {
     int kh, kw, stride, top, left;
     int dilation, groups; /* 0 means 1 */
 } k_conv;
+
+/* The three products of a convolution. */
+enum { K_FORWARD, K_INPUT, K_WEIGHT };
 
 /* The same over frames: x [n,t,h,w,a] * w [kt,kh,kw,a,b] -> y [n,to,ho,wo,b]; `frame` describes one frame (its n is not
  * used), y[o] sums over x[o*step + kt*apart - front]. */

@@ -64,7 +64,8 @@ static double measure_peak(void)
 typedef struct work {
     void (*run)(const struct work *);
     const k_conv *c;
-    int64_t n, d, codes;
+    int64_t n, d, codes; /* rows, terms, columns of a product */
+    bool ta, tb, bf16;
     real *x, *y, *w;
     int32_t *code;
     void *scratch;
@@ -85,7 +86,7 @@ static void line(const char *name, const char *what, const work *w)
         const double t = omp_get_wtime() - begin;
         best = t < best ? t : best;
     }
-    printf("%-34s %-8s %9.3f ms %8.1f GFLOP/s %5.1f %%\n", name, what, best * 1e3, w->flops / best * 1e-9,
+    printf("%-34s %-12s %9.3f ms %8.1f GFLOP/s %5.1f %%\n", name, what, best * 1e3, w->flops / best * 1e-9,
            100 * w->flops / best * 1e-9 / peak);
     fflush(stdout);
 }
@@ -102,25 +103,49 @@ static real *numbers(int64_t n, uint64_t stream)
 static void forward(const work *w) { k.conv_forward(w->c, w->x, w->w, NULL, w->y, w->scratch); }
 static void input(const work *w) { k.conv_input(w->c, w->y, w->w, NULL, w->x, w->scratch); }
 static void weight(const work *w) { k.conv_weight(w->c, w->x, w->y, w->w, w->scratch); }
+static void forward_bf16(const work *w) { k.conv_forward_bf16(w->c, w->x, w->w, NULL, w->y, w->scratch); }
+static void input_bf16(const work *w) { k.conv_input_bf16(w->c, w->y, w->w, NULL, w->x, w->scratch); }
+static void weight_bf16(const work *w) { k.conv_weight_bf16(w->c, w->x, w->y, w->w, w->scratch); }
 static void nearest(const work *w) { k.nearest(w->n, w->d, w->codes, w->x, w->w, w->code, w->scratch); }
 
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+static void product(const work *w)
+{
+    const k_strided a = {.data = w->x}, b = {.data = w->y};
+    (w->bf16 ? k.gemm_batch_bf16 : k.gemm_batch)(w->ta, w->tb, 0, NULL, w->n, w->codes, w->d, &a, &b, NULL, w->w);
+}
 
+typedef struct convolution {
+    const char *name;
+    int product;
+    bool bf16;
+    size_t (*scratch)(const k_conv *c);
+    void (*run)(const work *w);
+} convolution;
+
+/* The three products in fp32 and, where it is used, in bf16. */
 static void bench_conv(const char *name, const k_conv *c)
 {
+    const convolution ways[] = {{"forward", K_FORWARD, false, k.conv_forward_scratch, forward},
+                                {"forward bf16", K_FORWARD, true, k.conv_forward_bf16_scratch, forward_bf16},
+                                {"input", K_INPUT, false, k.conv_input_scratch, input},
+                                {"input bf16", K_INPUT, true, k.conv_input_bf16_scratch, input_bf16},
+                                {"weight", K_WEIGHT, false, k.conv_weight_scratch, weight},
+                                {"weight bf16", K_WEIGHT, true, k.conv_weight_bf16_scratch, weight_bf16}};
     if (only && !strstr(name, only)) return;
     work w = {.c = c};
     w.x = numbers(c->n * c->h * c->w * c->a, 1);
     w.y = numbers(c->n * c->ho * c->wo * c->b, 2);
     w.w = numbers((int64_t)c->kh * c->kw * c->a * c->b, 3);
-    const size_t bytes = most(most(k.conv_forward_scratch(c), k.conv_input_scratch(c)), k.conv_weight_scratch(c));
-    w.scratch = aligned_alloc(64, (bytes + 63) & ~(size_t)63);
-    if (!w.scratch) exit(1);
     w.flops = 2.0 * (double)(c->n * c->ho * c->wo * c->b * c->a) * c->kh * c->kw;
-    w.run = forward, line(name, "forward", &w);
-    w.run = input, line(name, "input", &w);
-    w.run = weight, line(name, "weight", &w);
-    free(w.x), free(w.y), free(w.w), free(w.scratch);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        if (ways[i].bf16 && !(ag_cpu_bf16() && k.conv_bf16_fits(c, ways[i].product))) continue;
+        w.scratch = aligned_alloc(64, (ways[i].scratch(c) + 64) & ~(size_t)63);
+        if (!w.scratch) exit(1);
+        w.run = ways[i].run;
+        line(name, ways[i].name, &w);
+        free(w.scratch);
+    }
+    free(w.x), free(w.y), free(w.w);
 }
 
 static void bench_nearest(const char *name, int64_t n, int64_t codes, int64_t d)
@@ -134,6 +159,25 @@ static void bench_nearest(const char *name, int64_t n, int64_t codes, int64_t d)
     if (!w.code || !w.scratch) exit(1);
     line(name, "search", &w);
     free(w.x), free(w.w), free(w.code), free(w.scratch);
+}
+
+/* y [m,n] = x [m,k] w [k,n], dx = dy w^T and dw = x^T dy, in fp32 and, where the CPU has it, in bf16. */
+static void bench_product(const char *name, int64_t m, int64_t n, int64_t kk)
+{
+    if (only && !strstr(name, only)) return;
+    work w = {.run = product, .flops = 2.0 * (double)m * (double)n * (double)kk};
+    const int64_t largest = m * (n > kk ? n : kk) + n * kk;
+    w.x = numbers(largest, 1), w.y = numbers(largest, 2), w.w = numbers(largest, 3);
+    for (int bf16 = 0; bf16 <= ag_cpu_bf16(); bf16++) {
+        w.bf16 = bf16;
+        w.n = m, w.codes = n, w.d = kk, w.ta = w.tb = false;
+        line(name, bf16 ? "y bf16" : "y", &w);
+        w.n = m, w.codes = kk, w.d = n, w.ta = false, w.tb = true;
+        line(name, bf16 ? "dx bf16" : "dx", &w);
+        w.n = kk, w.codes = n, w.d = m, w.ta = true, w.tb = false;
+        line(name, bf16 ? "dw bf16" : "dw", &w);
+    }
+    free(w.x), free(w.y), free(w.w);
 }
 
 /* kernel, stride, pad, channels in, channels out, size of x, batch */
@@ -173,6 +217,15 @@ int main(int argc, char **argv)
     layer("c3 128->128 32x32", 3, 1, 1, 128, 128, 32, 16);
     layer("c3 64->64 64x64", 3, 1, 1, 64, 64, 64, 16);
     layer("c3 256->256 32x32", 3, 1, 1, 256, 256, 32, 8);
+    bench_product("product 4096 x 256 x 256", 4096, 256, 256);
+    bench_product("product 4096 x 1024 x 256", 4096, 1024, 256);
+    bench_product("product 4096 x 512 x 2048", 4096, 512, 2048);
+    bench_product("product 1024 x 8192 x 256", 1024, 8192, 256);
+    bench_product("product 16384 x 128 x 32", 16384, 128, 32);
+    bench_product("product 16384 x 64 x 128", 16384, 64, 128);
+    bench_product("product 512 x 256 x 256", 512, 256, 256);
+    bench_product("product 128 x 128 x 64", 128, 128, 64);
+    bench_product("product 64 x 64 x 32", 64, 64, 32);
     bench_nearest("nearest 16384 x 512 codes x 64", 16384, 512, 64);
     bench_nearest("nearest 65536 x 8192 codes x 256", 65536, 8192, 256);
     return 0;
