@@ -11,16 +11,6 @@
 #include "signals.h"
 #include "terminal.h"
 
-/* Height and width of the images of a grid of codes: the model's own proportion. */
-static image_shape shape_of_codes(const model *m, const codes_file *f)
-{
-    int64_t h, w;
-    m->recipe->grid(m->options, &m->image, &h, &w);
-    return (image_shape){.height = f->height * (m->image.height / h),
-                         .width = f->width * (m->image.width / w),
-                         .channels = m->image.channels};
-}
-
 static ag_err write_pngs(const run *r, int64_t first, int64_t n, const char *folder)
 {
     const image_shape *s = &r->build.image;
@@ -41,18 +31,29 @@ static ag_err write_pngs(const run *r, int64_t first, int64_t n, const char *fol
     return err;
 }
 
+/* The codes of a batch; those past the `valid` images are 0. */
+static ag_err read_batch(run *r, const codes_file *f, int64_t first, int64_t valid)
+{
+    ag_err err = AG_OK;
+    for (int g = 0; !err && g < f->n_grids; g++) {
+        const int64_t each = f->grids[g].each;
+        int32_t *codes = ag_data(r->codes_in[g]);
+        err = codes_read(f, g, first, valid, codes);
+        memset(codes + valid * each, 0, (size_t)((r->build.batch - valid) * each) * sizeof *codes);
+    }
+    return err;
+}
+
 /* Every batch to `o` (a data set), or, if that is NULL, to PNG files in `folder`. */
 static ag_err decode_all(run *r, const codes_file *f, output *o, const char *folder)
 {
-    const int64_t batch = r->build.batch, each = f->each;
-    int32_t *codes = ag_data(r->codes_in);
+    const int64_t batch = r->build.batch;
     ag_err err = AG_OK;
     for (int64_t first = 0; !err && first < f->n; first += batch) {
         const int64_t valid = f->n - first < batch ? f->n - first : batch;
-        if ((err = codes_read(f, first, valid, codes))) break;
-        memset(codes + valid * each, 0, (size_t)((batch - valid) * each) * sizeof *codes);
+        if ((err = read_batch(r, f, first, valid))) break;
         if ((err = ag_graph_run_pure(r->graph, 0))) break;
-        err = o ? output_rows(o, valid, ag_data(r->reconstruction_pixels)) : write_pngs(r, first, valid, folder);
+        err = o ? output_rows(o, 0, valid, ag_data(r->reconstruction_pixels)) : write_pngs(r, first, valid, folder);
         terminal_live("decoding %lld/%lld images", (long long)(first + valid), (long long)f->n);
         if (!err && signals_received()) err = ag_fail(AG_ERR_FAILED, "decode: stopped by a signal");
     }
@@ -86,16 +87,15 @@ static ag_err run_decode(const char *name, const char *codes_path, const char *o
 {
     model *m = NULL;
     run *r = NULL;
-    codes_file f = {.file = -1, .dataset = -1};
+    codes_file f = {.file = -1};
     ag_err err = model_open(&m, name);
     if (err || (err = codes_open(&f, codes_path, m))) goto out;
-    const image_shape shape = shape_of_codes(m, &f);
-    if ((err = model_run(&r, m, RUN_DECODE, &shape))) goto out;
+    if ((err = model_run(&r, m, RUN_DECODE, &f.image))) goto out;
     err = output_is_hdf5(out) ? decode_to_set(r, &f, out) : decode_to_folder(r, &f, out);
     terminal_end_live();
     if (!err)
-        terminal_line("%s: %lld images of %lldx%lld", out, (long long)f.n, (long long)shape.width,
-                      (long long)shape.height);
+        terminal_line("%s: %lld images of %lldx%lld", out, (long long)f.n, (long long)f.image.width,
+                      (long long)f.image.height);
 out:
     codes_close(&f);
     run_free(r);

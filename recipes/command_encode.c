@@ -1,5 +1,6 @@
 /* tessera encode RUN --data DATA.h5 -o CODES.h5 */
 #include <stdlib.h>
+#include <string.h>
 
 #include "codes.h"
 #include "command.h"
@@ -17,13 +18,26 @@ static ag_err encode_all(run *r, data_set *set, int64_t n, const int64_t *indice
         for (int64_t i = 0; i < batch; i++) at[i] = indices[i < valid ? first + i : n - 1];
         if ((err = images_read(set, &r->build.image, batch, at, ag_data(r->pixels)))) break;
         if ((err = ag_graph_run_pure(r->graph, 0))) break;
-        err = codes_append(o, valid, ag_data(r->quantizers[0].codes));
+        for (int g = 0; !err && g < r->n_quantizers; g++)
+            err = codes_append(o, g, valid, ag_data(r->quantizers[g].codes));
         terminal_live("encoding %lld/%lld images", (long long)(first + valid), (long long)n);
         if (!err && signals_received())
             err = ag_fail(AG_ERR_FAILED, "encode: stopped by a signal; nothing was written");
     }
     free(at);
     return err;
+}
+
+/* "codes.h5: 100 images, 64 codes of 512 each", or "16 codes of 512 + 64 codes of 512 each". */
+static void say(const char *out, int64_t n, const run *r)
+{
+    char codes[96] = "";
+    for (int g = 0; g < r->n_quantizers; g++) {
+        const size_t used = strlen(codes);
+        snprintf(codes + used, sizeof codes - used, "%s%lld codes of %lld", g ? " + " : "",
+                 (long long)(ag_numel(r->quantizers[g].codes) / r->build.batch), (long long)r->quantizers[g].K);
+    }
+    terminal_line("%s: %lld images, %s each", out, (long long)n, codes);
 }
 
 static ag_err run_encode(const char *name, const char *data, const char *split_name, const char *out)
@@ -45,8 +59,7 @@ static ag_err run_encode(const char *name, const char *data, const char *split_n
     if (!err) err = output_columns(&o, data, n, indices);
     if ((err = output_end(&o, err))) goto out;
     terminal_end_live();
-    terminal_line("%s: %lld images, %lld codes of %lld each", out, (long long)n,
-                  (long long)(ag_numel(r->quantizers[0].codes) / r->build.batch), (long long)r->quantizers[0].K);
+    say(out, n, r);
 out:
     terminal_end_live();
     run_free(r);

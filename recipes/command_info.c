@@ -6,6 +6,7 @@
 
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/run.h"
+#include "codes.h"
 #include "command.h"
 #include "data/hdf5_tools.h"
 #include "images.h"
@@ -85,28 +86,53 @@ static ag_err describe_checkpoint(const char *path, cJSON *o, bool tensors)
 
 /* ---- codes ------------------------------------------------------------------------------------------------------------------- */
 
-static ag_err describe_codes(hid_t file, const char *path, cJSON *o)
+static ag_err add_text(hid_t file, const char *path, cJSON *o, const char *name, int grid, int grids)
 {
-    static const char *const texts[] = {"tokenizer_sha256", "grid", "image"};
+    char *text = NULL, full[32];
+    codes_name(full, sizeof full, name, grid, grids);
+    const ag_err err = data_h5_get_string(file, path, full, &text);
+    if (text) cJSON_AddStringToObject(o, name, text);
+    free(text);
+    return err;
+}
+
+/* One grid of codes into o; *n images. */
+static ag_err describe_grid(hid_t file, const char *path, cJSON *o, int grid, int grids, int64_t *n)
+{
     int64_t K = 0, dims[4];
     int rank;
-    const hid_t codes = data_h5_has(file, "codes") ? H5Dopen2(file, "codes", H5P_DEFAULT) : -1;
-    if (codes < 0) return ag_fail(AG_ERR_DATA, "%s: has no dataset 'codes'", path);
-    ag_err err = data_h5_sizes(codes, path, "codes", AG_ERR_DATA, 4, &rank, dims);
+    char name[32];
+    codes_name(name, sizeof name, "codes", grid, grids);
+    const hid_t codes = data_h5_has(file, name) ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
+    if (codes < 0) return ag_fail(AG_ERR_DATA, "%s: has no dataset '%s'", path, name);
+    ag_err err = data_h5_sizes(codes, path, name, AG_ERR_DATA, 4, &rank, dims);
     H5Dclose(codes);
-    if (err || (err = data_h5_get_int(file, path, "codebook_size", &K))) return err;
-    cJSON_AddStringToObject(o, "kind", "codes");
-    cJSON_AddNumberToObject(o, "images", (double)dims[0]);
+    codes_name(name, sizeof name, "codebook_size", grid, grids);
+    if (err || (err = data_h5_get_int(file, path, name, &K))) return err;
     cJSON_AddNumberToObject(o, "codebook_size", (double)K);
     cJSON *shape = cJSON_AddArrayToObject(o, "shape");
     for (int i = 0; i < rank; i++) cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)dims[i]));
-    for (int i = 0; i < 3 && !err; i++) {
-        char *text = NULL;
-        err = data_h5_get_string(file, path, texts[i], &text);
-        if (text) cJSON_AddStringToObject(o, texts[i], text);
-        free(text);
+    *n = dims[0];
+    return add_text(file, path, o, "grid", grid, grids);
+}
+
+static ag_err describe_codes(hid_t file, const char *path, cJSON *o)
+{
+    int64_t grids = 1, n = 0;
+    ag_err err = H5Aexists(file, "grids") > 0 ? data_h5_get_int(file, path, "grids", &grids) : AG_OK;
+    if (!err && (grids < 1 || grids > RUN_QUANTIZERS))
+        err = ag_fail(AG_ERR_DATA, "%s: %lld grids of codes; 1 to %d can be", path, (long long)grids, RUN_QUANTIZERS);
+    if (err) return err;
+    cJSON_AddStringToObject(o, "kind", "codes");
+    cJSON *list = grids > 1 ? cJSON_AddArrayToObject(o, "grids") : NULL;
+    for (int i = 0; !err && i < grids; i++) {
+        cJSON *item = list ? cJSON_CreateObject() : o;
+        err = describe_grid(file, path, item, i, (int)grids, &n);
+        if (list) cJSON_AddItemToArray(list, item);
     }
-    return err;
+    if (!err) cJSON_AddNumberToObject(o, "images", (double)n);
+    if (!err) err = add_text(file, path, o, "tokenizer_sha256", 0, 1);
+    return err ? err : add_text(file, path, o, "image", 0, 1);
 }
 
 static ag_err describe(const char *path, cJSON *o, bool tensors)

@@ -38,7 +38,7 @@ static ag_err write_set(run *r, data_set *set, int64_t n, const int64_t *indices
     for (int64_t first = 0; !err && first < n; first += batch) {
         const int64_t some = n - first < batch ? n - first : batch;
         err = evaluate_pixels(r, set, some, indices + first, NULL, pixels);
-        if (!err) err = output_rows(&o, some, pixels);
+        if (!err) err = output_rows(&o, 0, some, pixels);
         terminal_live("reconstructing %lld/%lld images", (long long)first, (long long)n);
     }
     if (!err) err = output_columns(&o, data_set_path(set), n, indices);

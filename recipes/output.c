@@ -6,36 +6,45 @@
 #include "data/hdf5_tools.h"
 #include "output.h"
 
-ag_err output_begin(output *o, const char *path, const char *name, hid_t type, int rank, const int64_t *dims)
+ag_err output_begin(output *o, const char *path)
 {
-    *o = (output){.path = path, .file = -1, .dataset = -1, .type = type, .rank = rank};
-    memcpy(o->dims, dims, (size_t)rank * sizeof *dims);
-    ag_err err = data_publish_begin(&o->publish, path);
-    if (!err) err = data_h5_create(&o->file, data_publish_temporary(o->publish), path);
-    if (!err) err = data_h5_make(&o->dataset, o->file, path, name, type, rank, dims);
-    return err;
+    *o = (output){.path = path, .file = -1};
+    const ag_err err = data_publish_begin(&o->publish, path);
+    return err ? err : data_h5_create(&o->file, data_publish_temporary(o->publish), path);
 }
 
-ag_err output_rows(output *o, int64_t n, const void *rows)
+ag_err output_add(output *o, const char *name, hid_t type, int rank, const int64_t *dims)
 {
-    hsize_t start[4] = {(hsize_t)o->next}, count[4] = {(hsize_t)n};
-    for (int i = 1; i < o->rank; i++) count[i] = (hsize_t)o->dims[i];
-    const hid_t memory = H5Screate_simple(o->rank, count, NULL), space = H5Dget_space(o->dataset);
+    if (o->n_sets == OUTPUT_SETS)
+        return ag_fail(AG_ERR_FAILED, "%s: more than %d datasets of rows", o->path, OUTPUT_SETS);
+    output_set *s = &o->sets[o->n_sets++];
+    *s = (output_set){.dataset = -1, .type = type, .rank = rank};
+    memcpy(s->dims, dims, (size_t)rank * sizeof *dims);
+    return data_h5_make(&s->dataset, o->file, o->path, name, type, rank, dims);
+}
+
+ag_err output_rows(output *o, int set, int64_t n, const void *rows)
+{
+    output_set *s = &o->sets[set];
+    hsize_t start[4] = {(hsize_t)s->next}, count[4] = {(hsize_t)n};
+    for (int i = 1; i < s->rank; i++) count[i] = (hsize_t)s->dims[i];
+    const hid_t memory = H5Screate_simple(s->rank, count, NULL), space = H5Dget_space(s->dataset);
     ag_err err = AG_OK;
     if (memory < 0 || space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dwrite(o->dataset, o->type, memory, space, H5P_DEFAULT, rows) < 0)
-        err = data_h5_fail(AG_ERR_IO, "%s: rows %lld to %lld could not be written", o->path, (long long)o->next,
-                           (long long)(o->next + n - 1));
+        H5Dwrite(s->dataset, s->type, memory, space, H5P_DEFAULT, rows) < 0)
+        err = data_h5_fail(AG_ERR_IO, "%s: rows %lld to %lld could not be written", o->path, (long long)s->next,
+                           (long long)(s->next + n - 1));
     if (space >= 0) H5Sclose(space);
     if (memory >= 0) H5Sclose(memory);
-    o->next += n;
+    s->next += n;
     return err;
 }
 
 ag_err output_end(output *o, ag_err err)
 {
-    if (o->dataset >= 0 && H5Dclose(o->dataset) < 0 && !err)
-        err = data_h5_fail(AG_ERR_IO, "%s: could not be finished", o->path);
+    for (int i = 0; i < o->n_sets; i++)
+        if (o->sets[i].dataset >= 0 && H5Dclose(o->sets[i].dataset) < 0 && !err)
+            err = data_h5_fail(AG_ERR_IO, "%s: could not be finished", o->path);
     if (o->file >= 0) {
         const ag_err closing = data_h5_finish(o->file, o->path);
         if (!err) err = closing;
@@ -60,7 +69,8 @@ static void creation_time(char *out, size_t size)
 ag_err output_images_begin(output *o, const char *path, int64_t n, const image_shape *s)
 {
     char created[32];
-    ag_err err = output_begin(o, path, "images", H5T_NATIVE_UINT8, 4, (int64_t[]){n, s->height, s->width, s->channels});
+    ag_err err = output_begin(o, path);
+    if (!err) err = output_add(o, "images", H5T_NATIVE_UINT8, 4, (int64_t[]){n, s->height, s->width, s->channels});
     creation_time(created, sizeof created);
     if (!err) err = data_h5_set_string(o->file, path, "format", "tessera-images");
     if (!err) err = data_h5_set_int(o->file, path, "format_version", 1);

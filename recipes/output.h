@@ -1,4 +1,4 @@
-/* Data sets that commands write: one main dataset of rows, filled in order, and the columns that belong to its images. The file
+/* Data sets that commands write: one or more main datasets of rows, filled in order, and the columns that belong to its images. The file
  * appears under its name when it is whole. */
 #ifndef RECIPES_OUTPUT_H
 #define RECIPES_OUTPUT_H
@@ -9,19 +9,28 @@
 #include "data/publish.h"
 #include "run.h"
 
-typedef struct output {
-    const char *path; /* borrowed */
-    data_publish *publish;
-    hid_t file, dataset, type;
+typedef struct output_set {
+    hid_t dataset, type;
     int rank;
     int64_t dims[4]; /* dims[0]: rows in all */
     int64_t next;    /* rows written */
+} output_set;
+
+enum { OUTPUT_SETS = RUN_QUANTIZERS };
+typedef struct output {
+    const char *path; /* borrowed */
+    data_publish *publish;
+    hid_t file;
+    output_set sets[OUTPUT_SETS];
+    int n_sets;
 } output;
 
-/* Starts PATH with a dataset `name` of native type `type` and given sizes. */
-ag_err output_begin(output *o, const char *path, const char *name, hid_t type, int rank, const int64_t *dims);
-/* The next n rows, given in `type`. */
-ag_err output_rows(output *o, int64_t n, const void *rows);
+/* Starts PATH. */
+ag_err output_begin(output *o, const char *path);
+/* One more dataset `name` of native type `type` and given sizes. */
+ag_err output_add(output *o, const char *name, hid_t type, int rank, const int64_t *dims);
+/* The next n rows of dataset number `set`, given in its type. */
+ag_err output_rows(output *o, int set, int64_t n, const void *rows);
 /* Closes and publishes; `err` is what went wrong before (then everything is removed). Returns err or the failure of closing. */
 ag_err output_end(output *o, ag_err err);
 

@@ -56,13 +56,18 @@ struct recipe {
     ag_err (*check)(const void *options, const image_shape *image);
     /* Images to losses: fills r (run.h). */
     void (*build)(run *r, const void *options);
-    /* The second half alone: codes of code_shape -> images in the range of the networks. NULL: no codes. */
-    ag_tensor *(*decode)(run *r, const void *options, ag_tensor *codes);
-    /* Rows and columns of codes for an image. */
-    void (*grid)(const void *options, const image_shape *image, int64_t *height, int64_t *width);
-    /* The codes of an image as axes: h,w; h,w,depth; or L (multi-scale). Fills shape[3], returns how many. */
-    int (*code_shape)(const void *options, const image_shape *image, int64_t *shape);
+    /* The second half alone: codes of code_shape, one tensor a grid -> images in the range of the networks. NULL: no codes. */
+    ag_tensor *(*decode)(run *r, const void *options, ag_tensor *const *codes);
+    /* Rows and columns of grid number `level` of codes (or, where they are continuous, of latents) for an image. Most models have one;
+     * where there are several, as in VQ-VAE-2, 0 is the coarsest, and the order is that of run_quantizer. */
+    void (*grid)(const void *options, const image_shape *image, int level, int64_t *height, int64_t *width);
+    /* The codes of an image in grid `level` as axes: h,w; h,w,depth; or L (multi-scale). Fills shape[3], returns how many; 0: no such
+     * grid, or no codes. */
+    int (*code_shape)(const void *options, const image_shape *image, int level, int64_t *shape);
 };
+
+/* How many grids of codes the model of the options has; 0: continuous. */
+int recipe_grids(const recipe *r, const void *options, const image_shape *image);
 
 /* By name; NULL if there is none. */
 const recipe *recipe_find(const char *name);

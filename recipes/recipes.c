@@ -84,6 +84,14 @@ ag_err train_options_check(const struct train_options *o)
     return AG_OK;
 }
 
+int recipe_grids(const recipe *r, const void *options, const image_shape *image)
+{
+    int64_t shape[3];
+    int n = 0;
+    while (r->code_shape && n < RUN_QUANTIZERS && r->code_shape(options, image, n, shape) > 0) n++;
+    return n;
+}
+
 const recipe *recipe_at(int i) { return i >= 0 && i < (int)(sizeof recipes / sizeof *recipes) ? recipes[i] : NULL; }
 
 const recipe *recipe_find(const char *name)

@@ -6,15 +6,22 @@
 
 enum { MAX_TRAINABLE = 4096 };
 
+static void make_code_inputs(run *r)
+{
+    int64_t codes[4] = {r->build.batch};
+    int axes;
+    while (r->n_codes_in < RUN_QUANTIZERS &&
+           (axes = r->recipe->code_shape(r->options, &r->build.image, r->n_codes_in, codes + 1)) > 0)
+        r->codes_in[r->n_codes_in++] = ag_input(r->graph, "codes", AG_I32, 1 + axes, codes);
+}
+
 static void make_inputs(run *r)
 {
     const image_shape *s = &r->build.image;
     const double scale = r->recipe->scale, shift = r->recipe->shift;
     const int64_t shape[4] = {r->build.batch, s->height, s->width, s->channels};
     if (r->build.mode == RUN_DECODE) {
-        int64_t codes[4] = {r->build.batch};
-        const int rank = 1 + r->recipe->code_shape(r->options, s, codes + 1);
-        r->codes_in = ag_input(r->graph, "codes", AG_I32, rank, codes);
+        make_code_inputs(r);
         return;
     }
     r->pixels = ag_input(r->graph, "images", s->real ? AG_REAL : AG_U8, 4, shape);
@@ -206,6 +213,14 @@ void run_start(run *r, const char *scope, ag_tensor *rows, const nn_quantizer_op
         ag_graph_fail(r->graph, AG_ERR_FAILED, "%s: more than %d codebook starts", r->recipe->name, RUN_STARTS);
     else
         r->starts[r->n_starts++] = (run_start_entry){scope, rows, *o};
+}
+
+ag_tensor *run_level(run *r, int level, ag_tensor *latents)
+{
+    if (!latents || !r->build.only || r->build.only == level + 1) return latents;
+    const int64_t shape[4] = {ag_dim(latents, 0), ag_dim(latents, 1), ag_dim(latents, 2), ag_dim(latents, 3)};
+    const double n = (double)(shape[0] * shape[1] * shape[2]);
+    return ag_broadcast(ag_scale(ag_sum_to(latents, 4, (int64_t[]){1, 1, 1, shape[3]}), 1 / n), 4, shape);
 }
 
 /* The parameters of a phase; how many there are. */

@@ -39,6 +39,7 @@ typedef struct run_options {
     image_shape image;
     double variance; /* of the training pixels, in units of pixel / 255; 1 if unknown */
     uint64_t seed;
+    int only; /* number from 1 of the level of a hierarchical model that the decoder sees alone (run_level); 0: all */
 } run_options;
 
 enum { RUN_LOSSES = 16, RUN_QUANTIZERS = 4, RUN_STARTS = 4, RUN_BOOKS = 32, RUN_PHASES = 4 };
@@ -80,8 +81,10 @@ struct run {
     bool training;
     double variance; /* of the training pixels in the range of the networks */
 
-    ag_tensor *pixels;        /* input: u8 [N,H,W,C], or real in 0..1; NULL in RUN_DECODE */
-    ag_tensor *codes_in;      /* input of RUN_DECODE: i32, in the shape of nn_quantized.codes */
+    ag_tensor *pixels; /* input: u8 [N,H,W,C], or real in 0..1; NULL in RUN_DECODE */
+    ag_tensor
+        *codes_in[RUN_QUANTIZERS]; /* inputs of RUN_DECODE: i32, a grid each, in the shape of nn_quantized.codes */
+    int n_codes_in;
     ag_tensor *rate, *update; /* inputs of RUN_TRAIN: learning rate, number of the update from 1 */
     int micro_batches;        /* of an update: the option accumulate */
 
@@ -132,6 +135,9 @@ void run_metric(run *r, const char *name, ag_tensor *tensor);
 void run_quantizer(run *r, const nn_quantized *q);
 /* The codebook at scope name `scope` starts from the rows (nn_quantized.rows) of the first batch. */
 void run_start(run *r, const char *scope, ag_tensor *rows, const nn_quantizer_opt *o);
+/* latents [N,h,w,D] of level `level` (from 0) on their way to the decoder of a model with several: as they are, or, if the run is to show
+ * another level alone, their mean over the positions and images of the batch in every place. */
+ag_tensor *run_level(run *r, int level, ag_tensor *latents);
 /* Updates parameters by the gradient of the losses since the phase before, as the options say. `o` NULL: all parameters. A parameter
  * belongs to one phase; frozen ones to none.
  *

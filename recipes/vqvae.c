@@ -111,26 +111,27 @@ static void build(run *r, const void *options)
     run_phase(r, NULL);
 }
 
-static ag_tensor *decode(run *r, const void *options, ag_tensor *codes)
+static ag_tensor *decode(run *r, const void *options, ag_tensor *const *codes)
 {
     const struct vqvae *o = options;
     const nn_vqvae_opt net = network(o, r, 0);
-    return nn_vqvae_decoder(nn_in(r->root, "decoder"), dequantize(r, &o->q, "quantizer", codes), &net);
+    return nn_vqvae_decoder(nn_in(r->root, "decoder"), dequantize(r, &o->q, "quantizer", codes[0]), &net);
 }
 
-static void grid(const void *options, const image_shape *image, int64_t *height, int64_t *width)
+static void grid(const void *options, const image_shape *image, int level, int64_t *height, int64_t *width)
 {
     const struct vqvae *o = options;
+    (void)level;
     *height = image->height >> o->downsampling;
     *width = image->width >> o->downsampling;
 }
 
-static int code_shape(const void *options, const image_shape *image, int64_t *shape)
+static int code_shape(const void *options, const image_shape *image, int level, int64_t *shape)
 {
     const struct vqvae *o = options;
     int64_t h, w;
-    grid(options, image, &h, &w);
-    return quantizer_code_shape(&o->q, h, w, shape);
+    grid(options, image, level, &h, &w);
+    return level ? 0 : quantizer_code_shape(&o->q, h, w, shape);
 }
 
 const recipe recipe_vqvae = {

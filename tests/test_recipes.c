@@ -101,8 +101,8 @@ static void decoding_gives_the_bits(const char *quantizer)
     assert_int_equal(ag_graph_run_pure(encoder->graph, 0), AG_OK);
     const ag_tensor *codes = encoder->quantizers[0].codes;
     assert_memory_equal(ag_data(codes), ag_data(whole->quantizers[0].codes), ag_bytes(codes));
-    assert_int_equal(ag_numel(codes), ag_numel(decoder->codes_in));
-    memcpy(ag_data(decoder->codes_in), ag_data(codes), ag_bytes(codes));
+    assert_int_equal(ag_numel(codes), ag_numel(decoder->codes_in[0]));
+    memcpy(ag_data(decoder->codes_in[0]), ag_data(codes), ag_bytes(codes));
     assert_int_equal(ag_graph_run_pure(decoder->graph, 0), AG_OK);
     assert_memory_equal(ag_data(decoder->reconstruction_pixels), ag_data(whole->reconstruction_pixels),
                         ag_bytes(decoder->reconstruction_pixels));
