@@ -4,12 +4,13 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "autograd/cpu.h"
 #include "kernels/kernels.h"
 
 enum { TRIES = 5 };
 static const int64_t TURNS = 1000000, STREAM = (INT64_C(32) << 20) / (int64_t)sizeof(real);
 
-static double multiply_adds(int threads)
+static double multiply_adds(int threads, double (*probe)(int64_t turns, real *sink))
 {
     double best = 0;
     for (int i = 0; i < TRIES; i++) {
@@ -19,7 +20,7 @@ static double multiply_adds(int threads)
         {
             volatile real kept;
             real sink;
-            operations += k.probe_multiply_add(TURNS, &sink);
+            operations += probe(TURNS, &sink);
             kept = sink;
             (void)kept;
         }
@@ -63,10 +64,14 @@ ag_err ag_machine_measure(ag_machine *out)
         for (int64_t i = first; i < end; i++) memory[part / threads * STREAM + i] = (real)i;
     }
     *out = (ag_machine){.threads = threads,
-                        .gflops = multiply_adds(threads),
-                        .gflops_one = multiply_adds(1),
+                        .gflops = multiply_adds(threads, k.probe_multiply_add),
+                        .gflops_one = multiply_adds(1, k.probe_multiply_add),
                         .gbs = streams(threads, memory),
                         .gbs_one = streams(1, memory)};
+    if (ag_cpu_bf16()) {
+        out->gflops_bf16 = multiply_adds(threads, k.probe_multiply_add_bf16);
+        out->gflops_bf16_one = multiply_adds(1, k.probe_multiply_add_bf16);
+    }
     free(memory);
     return AG_OK;
 }

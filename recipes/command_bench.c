@@ -167,6 +167,8 @@ static void say_machine(const ag_machine *m)
     printf("%s\nkernels %s, threads %d\n\n", ag_cpu_model(), ag_cpu_kernels(), m->threads);
     printf("%-34s %10s %10s\n", "limits", "one thread", "all");
     printf("%-34s %10.1f %10.1f\n", "multiply-adds in fp32, GFLOP/s", m->gflops_one, m->gflops);
+    if (m->gflops_bf16 > 0)
+        printf("%-34s %10.1f %10.1f\n", "multiply-adds in bf16, GFLOP/s", m->gflops_bf16_one, m->gflops_bf16);
     printf("%-34s %10.1f %10.1f\n\n", "memory, y = a + b / 2, GB/s", m->gbs_one, m->gbs);
 }
 
@@ -197,6 +199,10 @@ static cJSON *json_machine(const ag_machine *m)
     cJSON_AddNumberToObject(j, "threads", m->threads);
     cJSON_AddNumberToObject(j, "gflops", m->gflops);
     cJSON_AddNumberToObject(j, "gflops_one_thread", m->gflops_one);
+    if (m->gflops_bf16 > 0) {
+        cJSON_AddNumberToObject(j, "gflops_bf16", m->gflops_bf16);
+        cJSON_AddNumberToObject(j, "gflops_bf16_one_thread", m->gflops_bf16_one);
+    }
     cJSON_AddNumberToObject(j, "gb_per_s", m->gbs);
     cJSON_AddNumberToObject(j, "gb_per_s_one_thread", m->gbs_one);
     return j;

@@ -42,7 +42,7 @@ K_INLINE void k_pairs_of_terms(const real *x, int64_t n, k_pair *to)
 {
     for (int64_t j = 0; j < n; j += 2 * VL) {
         const __m512 a = _mm512_maskz_loadu_ps(k_first(n - j), x + j);
-        const __m512 b = _mm512_maskz_loadu_ps(n - j > VL ? k_first(n - j - VL) : 0, x + j + VL);
+        const __m512 b = _mm512_maskz_loadu_ps(n - j > VL ? k_first(n - j - VL) : 0, x + (n - j > VL ? j + VL : j));
         _mm512_mask_storeu_epi32(to + j / 2, k_first((n - j + 1) / 2), (__m512i)_mm512_cvtne2ps_pbh(b, a));
     }
 }

@@ -1,6 +1,6 @@
 /* Training steps on made-up data: samples/s, GFLOP/s and peak memory.
  *
- *     bench_step [WORK [BATCH [STEPS [DEPTH]]]]        prints the median step after three that do not count
+ *     bench_step [WORK [BATCH [STEPS [DEPTH]]]] [bf16]        prints the median step after three that do not count
  *
  * With DEPTH also the profile, per operation and per scope of DEPTH name parts.
  * Works: vqvae (CIFAR-10), encode (its codes only), vqgan64 (the VQGAN network at 64 px), gpt-WIDTH-LENGTH (eight blocks). A number
@@ -117,12 +117,15 @@ static const work works[] = {
     {"gpt-512-256", 16, gpt, 512, 256, false},
 };
 
+static ag_precision precision;
+
 /* ---- steps -------------------------------------------------------------------------------------------------------- */
 
 static step build(const work *w, int64_t batch)
 {
     step s = {.params = nn_params_new(1), .g = ag_graph_new(1), .batch = batch};
     ag_tensor *params[MOST_PARAMETERS], *grads[MOST_PARAMETERS];
+    if (!w->forward) ag_graph_precision(s.g, precision);
     s.root = nn_root(s.params, s.g, !w->forward);
     s.rate = ag_input(s.g, "rate", AG_REAL, 0, NULL);
     s.number = ag_input(s.g, "step", AG_REAL, 0, NULL);
@@ -184,6 +187,7 @@ static int measure(const work *w, int64_t batch, int steps, int profile)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[argc - 1], "bf16")) precision = AG_BF16, argc--;
     const bool named = argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9');
     const char *name = named ? argv[1] : "vqvae";
     const work *w = NULL;
@@ -192,7 +196,7 @@ int main(int argc, char **argv)
     const int64_t batch = argc > 1 + named ? atoll(argv[1 + named]) : w ? w->batch : 0;
     const int steps = argc > 2 + named ? atoi(argv[2 + named]) : 9;
     if (w && batch >= 1 && steps >= 1) return measure(w, batch, steps, argc > 3 + named ? atoi(argv[3 + named]) : 0);
-    fprintf(stderr, "bench_step [WORK [BATCH [STEPS [DEPTH]]]]; works:");
+    fprintf(stderr, "bench_step [WORK [BATCH [STEPS [DEPTH]]]] [bf16]; works:");
     for (size_t i = 0; i < sizeof works / sizeof *works; i++) fprintf(stderr, " %s", works[i].name);
     fprintf(stderr, "\n");
     return 2;

@@ -4,7 +4,8 @@
 #   sh tests/bench/compare_torch.sh BUILD-FOLDER [PYTHON [ROUNDS [WORK:BATCH...]]]
 #
 # PYTHON must have torch. PyTorch runs eager and compiled, in both layouts for images; the table takes its best. A setting that fails
-# (torch.compile needs a C++ compiler) is left out and said so. FLAGS=bf16 in the environment goes to PyTorch as it is.
+# (torch.compile needs a C++ compiler) is left out and said so. FLAGS=bf16 in the environment: bf16 in both (encoding
+# stays fp32 here).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1 python=${2:-python3} rounds=${3:-3}
@@ -32,7 +33,7 @@ while [ $round -lt "$rounds" ]; do
     for job in "$@"; do
         work=${job%:*} batch=${job#*:}
         case $work in gpt*) layouts=nchw ;; *) layouts="nchw nhwc" ;; esac
-        note "$job" tessera "$build/tests/bench_step" "$work" "$batch"
+        note "$job" tessera "$build/tests/bench_step" "$work" "$batch" ${FLAGS:-}
         for layout in $layouts; do
             for compile in "" compile; do
                 note "$job" "torch${compile:+-compiled}-$layout" "$python" "$here/torch_step.py" "$work" "$batch" $layout $compile ${FLAGS:-}

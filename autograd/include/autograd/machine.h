@@ -8,7 +8,8 @@
 typedef struct ag_machine {
     int threads;
     double gflops, gflops_one; /* 1e9 operations a second: multiply-adds in registers                              */
-    double gbs, gbs_one;       /* 1e9 bytes a second from and to memory: y = a + b / 2, three streams, no caches     */
+    double gflops_bf16, gflops_bf16_one; /* the same with bf16 operands and fp32 sums; 0 where the CPU lacks it       */
+    double gbs, gbs_one; /* 1e9 bytes a second from and to memory: y = a + b / 2, three streams, no caches     */
 } ag_machine;
 
 /* Measures for about half a second, the best of several tries; takes 96 MiB while it does. Errors: AG_ERR_MEMORY. */
