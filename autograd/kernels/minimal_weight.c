@@ -2,9 +2,9 @@
  *
  *   w = finish( sum over tiles of V^T D )      per frequency; V [tiles, rows] transformed source, D [tiles, columns] of the results
  *
- * The sums of all frequencies for ROWS rows and COLUMNS columns take 300 KiB: they stay in a thread's second-level cache, and so
- * do V and D of TILES tiles, which are transformed again for every block of the other side. (Made once for all blocks they would
- * go through memory: at 64 channels that takes longer than the products.)
+ * The sums of a block, all its frequencies, stay in a thread's share of the third-level cache, or, of few channels, with V and D of
+ * a few tiles in the second: made for many tiles at a time, these would go through memory, which at 64 channels takes longer than
+ * the products. V and D are made again for every other block.
  *
  * A unit is a block of the sums over a share of the tiles. Its sums are finished at once, to one of `splits` partial weights, 9 or 16
  * numbers instead of 36 or 25; they are added in order. The cuts follow from the sizes, so the bits do not depend on threads. */
@@ -13,34 +13,32 @@
 
 #include <omp.h>
 
-enum {
-    ROW_STEP = K_ROWS == 6   ? (VL > 2 ? 3 * VL : 6)
-               : VL > K_ROWS ? VL
-                             : K_ROWS, /* whole vectors and register tiles */
-    ROWS = 64,
-    COLUMNS = 32,
-    TILES = 32,
-    UNITS = 32,
-    LEAST_TILES = 64
-};
+/* Whole vectors and whole register tiles. */
+enum { ROW_STEP = K_ROWS == 6 ? (VL > 2 ? 3 * VL : 6) : VL > K_ROWS ? VL : K_ROWS };
+enum { FEW = 64, FEW_COLUMNS = 32, FEW_TILES = 32, COLUMNS = 128, TILES = 48, SUM_BYTES = 3584 << 10 };
+enum { UNITS = 32, LEAST_TILES = 64 };
 
 typedef struct plan {
     int64_t down, across, splits;
-    int64_t rows, columns; /* of a block */
+    int64_t rows, columns, tiles; /* of a block */
     int64_t v_step, d_step, m_step;
     size_t v_bytes, d_bytes, m_bytes, w_bytes;
 } plan;
 
 static plan make_plan(const minimal_weight *j)
 {
-    plan p = {.down = k_blocks(j->rows, ROWS), .across = k_blocks(j->columns, COLUMNS)};
+    const bool few = j->rows <= FEW && j->columns <= FEW;
+    const int64_t most = SUM_BYTES / (int64_t)sizeof(real) / (j->frequencies * COLUMNS) / FEW * FEW;
+    plan p = {.down = k_blocks(j->rows, k_max(most, FEW)),
+              .across = k_blocks(j->columns, few ? FEW_COLUMNS : COLUMNS),
+              .tiles = few ? FEW_TILES : TILES};
     p.rows = k_blocks(k_blocks(j->rows, p.down), ROW_STEP) * ROW_STEP;
     p.columns = k_blocks(k_blocks(j->columns, p.across), K_PANEL) * K_PANEL;
     p.down = k_blocks(j->rows, p.rows);
     p.across = k_blocks(j->columns, p.columns);
     p.splits = k_max(k_min(k_blocks(UNITS, p.down * p.across), j->tiles / LEAST_TILES), 1);
-    p.v_step = TILES * p.rows + VL; /* not a multiple of 4 KiB, which would share a cache set */
-    p.d_step = TILES * p.columns + VL;
+    p.v_step = p.tiles * p.rows + VL; /* not a multiple of 4 KiB, which would share a cache set */
+    p.d_step = p.tiles * p.columns + VL;
     p.m_step = p.rows * p.columns;
     p.v_bytes = k_align((size_t)(j->frequencies * p.v_step) * sizeof(real));
     p.d_bytes = k_align((size_t)(j->frequencies * p.d_step) * sizeof(real));
@@ -101,8 +99,8 @@ static void finish_unit(const minimal_weight *j, const plan *p, const unit *u, c
 
 static void run_unit(const minimal_weight *j, const plan *p, const unit *u, real *v, real *d, real *m, real *w)
 {
-    for (int64_t t = u->tile; t < u->end; t += TILES) {
-        const int64_t tiles = k_min(TILES, u->end - t);
+    for (int64_t t = u->tile; t < u->end; t += p->tiles) {
+        const int64_t tiles = k_min(p->tiles, u->end - t);
         for (int64_t i = 0; i < tiles; i++) {
             j->source(j->self, t + i, u->row, u->rows, p->v_step, v + i * p->rows);
             j->gradient(j->self, t + i, u->column, u->columns, p->d_step, d + i * p->columns);
