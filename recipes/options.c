@@ -117,10 +117,14 @@ static bool parse_real(const option *o, const char *text, double *out)
     return v >= o->low && v <= o->high;
 }
 
-/* "8,5,5" */
+/* "8,5,5" or "none" */
 static bool parse_list(const option *o, const char *text, option_list *out)
 {
     option_list list = {0};
+    if (!strcmp(text, "none")) {
+        *out = list;
+        return true;
+    }
     for (const char *p = text; list.n < OPTION_LIST_MOST; p++) {
         char *end;
         errno = 0;
@@ -146,6 +150,16 @@ static bool parse_text(const option *o, const char *text, char *out)
         return false;
     memset(out, 0, (size_t)o->high);
     memcpy(out, text, strlen(text));
+    return true;
+}
+
+/* Any file name that fits. */
+static bool parse_path(const option *o, const char *text, char *out)
+{
+    const size_t n = strlen(text);
+    if (n + 1 > (size_t)o->high || strpbrk(text, "\r\n")) return false;
+    memset(out, 0, (size_t)o->high);
+    if (strcmp(text, "none")) memcpy(out, text, n);
     return true;
 }
 
@@ -183,6 +197,7 @@ static bool parse(const option *o, const char *text, void *field)
         return true;
     }
     case OPTION_IS_TEXT: return parse_text(o, text, field);
+    case OPTION_IS_PATH: return parse_path(o, text, field);
     }
     return false;
 }
@@ -239,7 +254,7 @@ static void choice_text(const char *choices, int index, char *out, size_t size)
 static void list_text(const option_list *list, char *out, size_t size)
 {
     size_t used = 0;
-    out[0] = 0;
+    snprintf(out, size, "%s", list->n ? "" : "none");
     for (int i = 0; i < list->n && used < size; i++)
         used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? "," : "", (long long)list->values[i]);
 }
@@ -253,7 +268,8 @@ void option_value_text(const option *o, const void *values, char *out, size_t si
     case OPTION_IS_FLAG: snprintf(out, size, "%s", *(const bool *)field ? "true" : "false"); break;
     case OPTION_IS_CHOICE: choice_text(o->choices, *(const int *)field, out, size); break;
     case OPTION_IS_LIST: list_text(field, out, size); break;
-    case OPTION_IS_TEXT: snprintf(out, size, "%s", *(const char *)field ? (const char *)field : "none"); break;
+    case OPTION_IS_TEXT:
+    case OPTION_IS_PATH: snprintf(out, size, "%s", *(const char *)field ? (const char *)field : "none"); break;
     }
 }
 
@@ -265,11 +281,13 @@ void option_range_text(const option *o, char *out, size_t size)
     case OPTION_IS_FLAG: snprintf(out, size, "true or false"); break;
     case OPTION_IS_CHOICE: snprintf(out, size, "one of %s", o->choices); break;
     case OPTION_IS_LIST:
-        snprintf(out, size, "up to %d whole numbers from %.0f to %.0f like 8,5,5", OPTION_LIST_MOST, o->low, o->high);
+        snprintf(out, size, "up to %d whole numbers from %.0f to %.0f like 8,5,5, or none", OPTION_LIST_MOST, o->low,
+                 o->high);
         break;
     case OPTION_IS_TEXT:
         snprintf(out, size, "names separated by commas, at most %.0f letters in all, or none", o->high - 1);
         break;
+    case OPTION_IS_PATH: snprintf(out, size, "a file name of at most %.0f bytes, or none", o->high - 1); break;
     }
 }
 
@@ -290,7 +308,8 @@ cJSON *option_to_json(const option_table *t, const void *values)
     for (int i = 0; object && (o = option_at(t, i)); i++) {
         char text[TEXT_MAX];
         option_value_text(o, values, text, sizeof text);
-        if (o->type == OPTION_IS_CHOICE || o->type == OPTION_IS_LIST || o->type == OPTION_IS_TEXT)
+        if (o->type == OPTION_IS_CHOICE || o->type == OPTION_IS_LIST || o->type == OPTION_IS_TEXT ||
+            o->type == OPTION_IS_PATH)
             cJSON_AddStringToObject(object, o->name, text);
         else
             cJSON_AddRawToObject(object, o->name, text);

@@ -26,6 +26,7 @@ typedef enum option_type {
     OPTION_IS_CHOICE, /* int: which word of `choices`             */
     OPTION_IS_LIST,   /* option_list: whole numbers, "8,5,5"      */
     OPTION_IS_TEXT,   /* char[high]: names, "encoder,decoder.up"  */
+    OPTION_IS_PATH,   /* char[high]: a file                       */
 } option_type;
 
 enum { OPTION_LIST_MOST = 16 };
@@ -56,7 +57,7 @@ typedef struct option_row {
     {                                                                                                                  \
 #field, OPTION_IS_FLAG, offsetof(type, field), 0, 1, NULL, source, help                                        \
     }
-/* Each number between low and high. */
+/* Each number between low and high. "none": no number. */
 #define OPTION_LIST(type, field, low, high, source, help)                                                              \
     {                                                                                                                  \
 #field, OPTION_IS_LIST, offsetof(type, field), low, high, NULL, source, help                                   \
@@ -65,6 +66,11 @@ typedef struct option_row {
 #define OPTION_TEXT(type, field, source, help)                                                                         \
     {                                                                                                                  \
 #field, OPTION_IS_TEXT, offsetof(type, field), 0, sizeof(((type *)0)->field), NULL, source, help               \
+    }
+/* A file; the field is an array of char. "none": no file. */
+#define OPTION_PATH(type, field, source, help)                                                                         \
+    {                                                                                                                  \
+#field, OPTION_IS_PATH, offsetof(type, field), 0, sizeof(((type *)0)->field), NULL, source, help               \
     }
 #define OPTION_CHOICE(type, field, choices, source, help)                                                              \
     {                                                                                                                  \

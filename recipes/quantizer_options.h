@@ -31,13 +31,13 @@ struct quantizer_options {
     int tau_curve; /* nn_curve */
 };
 
-/* Everything but codes and dim. */
-#define QUANTIZER_DEFAULTS                                                                                             \
-    .beta = 0.25, .codebook = NN_CODEBOOK_EMA, .decay = 0.99, .epsilon = 1e-5, .start = NN_START_KMEANS,               \
-    .initial_count = 1, .heads = 1, .depth = 4, .shared = true, .assignment_temperature = 0.05, .entropy_gamma = 1,    \
+/* Everything but codes and dim; the second for another rule and start of the codebook, and without scales. */
+#define QUANTIZER_DEFAULTS QUANTIZER_DEFAULTS_WITH(NN_CODEBOOK_EMA, NN_START_KMEANS), .scales = {4, {1, 2, 4, 8}}
+#define QUANTIZER_DEFAULTS_WITH(rule, first)                                                                           \
+    .beta = 0.25, .codebook = (rule), .decay = 0.99, .epsilon = 1e-5, .start = (first), .initial_count = 1,            \
+    .heads = 1, .depth = 4, .shared = true, .assignment_temperature = 0.05, .entropy_gamma = 1,                        \
     .entropy_temperature = 0.01, .entropy_groups = 1, .phi = 4, .phi_ratio = 0.5, .kl = 1e-3, .tau = 1,                \
-    .tau_end = 0.0625, .tau_steps = 150000, .tau_curve = NN_CURVE_COSINE, .levels = {3, {8, 8, 8}},                    \
-    .scales = {4, {1, 2, 4, 8}}
+    .tau_end = 0.0625, .tau_steps = 150000, .tau_curve = NN_CURVE_COSINE, .levels = {3, {8, 8, 8}}
 
 extern const option_table quantizer_option_table;
 

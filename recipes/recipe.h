@@ -31,10 +31,12 @@ typedef enum train_optimizer { TRAIN_ADAM, TRAIN_ADAMW, TRAIN_LION, TRAIN_SGD } 
 /* Options that contradict each other: AG_ERR_USAGE. */
 ag_err train_options_check(const struct train_options *o);
 
-/* Defaults of what is not the recipe's to choose: .train = {TRAIN_DEFAULTS, .batch = 128, .steps = 250000, .lr = 2e-4} */
-#define TRAIN_DEFAULTS                                                                                                 \
-    .accumulate = 1, .beta1 = 0.9, .beta2 = 0.999, .adam_eps = 1e-8, /* Kingma, Ba 2015 */                             \
-        .lr_factor = 0.1, .rollback = 3,                             /* ours, to the end */                            \
+/* Defaults of what is not the recipe's to choose: .train = {TRAIN_DEFAULTS, .batch = 128, .steps = 250000, .lr = 2e-4}; the second for
+ * other decays of Adam's moments than 0.9 and 0.999 (Kingma, Ba 2015). */
+#define TRAIN_DEFAULTS TRAIN_DEFAULTS_WITH(0.9, 0.999)
+#define TRAIN_DEFAULTS_WITH(first_decay, second_decay)                                                                 \
+    .accumulate = 1, .beta1 = (first_decay), .beta2 = (second_decay), .adam_eps = 1e-8, /* Kingma, Ba 2015 */          \
+        .lr_factor = 0.1, .rollback = 3,                                                /* ours, to the end */         \
         .log_every = 100, .eval_every = 1000, .eval_images = 2048, .save_every = 1000, .save_minutes = 10,             \
     .samples_every = 1000
 

@@ -115,6 +115,7 @@ void run_free(run *r)
 {
     if (!r) return;
     ag_graph_free(r->graph);
+    nn_params_free(r->borrowed);
     free(r);
 }
 

@@ -71,11 +71,19 @@ typedef struct run_phase_entry {
         *norm; /* state []: norm of its gradient in the last update, before clipping; NULL if it has no parameters */
 } run_phase_entry;
 
+/* The weight of a loss that is halved when an evaluation is much worse than the best one (train_backoff.c). */
+typedef struct run_backoff {
+    ag_tensor *scale; /* state [], 1 at first; NULL: none */
+    double share;     /* how much worse; 0: never */
+    int64_t start;    /* updates before the loss has any weight */
+} run_backoff;
+
 struct run {
     const recipe *recipe;
     const void *options; /* borrowed */
     run_options build;
-    nn_params *params; /* borrowed */
+    nn_params *params;   /* borrowed */
+    nn_params *borrowed; /* weights of losses, learned elsewhere; the run's own, NULL: none */
     ag_graph *graph;
     nn_scope root;
     bool training;
@@ -104,6 +112,7 @@ struct run {
     int n_starts;
     run_phase_entry phases[RUN_PHASES];
     int n_phases;
+    run_backoff backoff;
 };
 
 /* Builds the graph; does not plan (run_plan), so that a report can come first. `options` and `params` must outlive it. */

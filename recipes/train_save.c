@@ -103,7 +103,7 @@ ag_err train_save(trainer *t)
 static bool may_change(const char *name)
 {
     static const char *const names[] = {"steps",      "log_every",    "eval_every",   "eval_images",
-                                        "save_every", "save_minutes", "samples_every"};
+                                        "save_every", "save_minutes", "samples_every", "perceptual_weights"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], name)) return true;
     return false;
@@ -291,6 +291,7 @@ ag_err train_evaluate(trainer *t)
     }
     t->eval_step = t->step;
     if (!err) err = train_log_evaluation(t, &t->last, averages ? &raw : NULL);
+    if (!err) train_back_off(t, t->last.nmse);
     if (err || !(t->last.nmse < t->best)) goto out;
     t->best = t->last.nmse;
     t->best_step = t->step;

@@ -19,6 +19,15 @@ ag_tensor *nn_logit_laplace(ag_tensor *mean, ag_tensor *log_scale, ag_tensor *x)
 ag_tensor *nn_logit_laplace_map(ag_tensor *x, double epsilon);      /* like x */
 ag_tensor *nn_logit_laplace_image(ag_tensor *mean, double epsilon); /* like mean */
 
+/* Structure and edges at several sizes, which blur and lost texture raise more than mean errors: a perceptual loss without learned
+ * weights; it is not LPIPS. With y and x at 1, 1/2, 1/4 ... of their size (means of 2 x 2), `scales` of them (0: 3) or as many as
+ * are 16 pixels high and wide,
+ *   (1/S) sum_s  1 - mean SSIM(y_s, x_s)  +  mean |dh y_s - dh x_s| + mean |dv y_s - dv x_s|
+ * SSIM by Gaussian windows of 11 x 11, deviation 1.5, inside the image, per channel, with the constants of a range of `range` (2 for
+ * images in [-1,1]): Wang, Bovik, Sheikh, Simoncelli 2004, eq. 13; dh, dv: differences of neighbours, over half of the range. y, x
+ * [N,H,W,C], 16 x 16 or more. */
+ag_tensor *nn_structure(ag_tensor *y, ag_tensor *x, double range, int scales);
+
 /* ---- adversarial -------------------------------------------------------------------------------------------------------- */
 
 /* r, f: the discriminator's logits for real and made images.
