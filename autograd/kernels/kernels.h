@@ -1,17 +1,36 @@
 /* Kernels: loops over plain memory that know no graph.
  *
  * Every .c file in this folder is compiled once per instruction set (autograd/CMakeLists.txt): generic, x86-64-v3 (AVX2,
- * FMA) and x86-64-v4 (AVX-512); on ARM only generic, which is NEON there. Each compilation fills one table of function pointers from kernels.def; `k` is the best
- * table this CPU can run, chosen before main. Call a kernel as `k.relu(n, x, y)`. Kernels named _bf16 may be called where ag_cpu_bf16
- * says so, and of the tables other than v4 (where they round alike, but are no faster).
+ * FMA) and x86-64-v4 (AVX-512); on ARM only generic, which is NEON there. Each compilation fills one table of function
+ * pointers from kernels.def; `k` is the best table this CPU can run, chosen before main. Call a kernel as `k.relu(n, x, y)`.
+ * Kernels named _bf16 may be called where ag_cpu_bf16 says so, and of the tables other than v4 (where they round alike, but
+ * are no faster).
  *
  * A kernel takes pointers and sizes, returns nothing, allocates nothing, writes all of its output and none of its
  * input. `scratch` is working memory of at least the bytes that the kernel's _scratch function gives for the same
  * arguments and the current number of threads; its content is undefined before and after. Pointers are 64-byte aligned
  * where the caller has whole tensors, but no kernel relies on it.
  *
- * Threads: each kernel is one OpenMP loop over tiles whose size follows from the shape, each output has one writer, and
- * partial sums are added in tile order; so the number of threads never changes a bit of the result. */
+ * Threads: each kernel is one OpenMP loop over tiles, each output has one writer, and no sum depends on how tiles are shared
+ * out: partial sums are cut by shape and added in tile order. So the number of threads never changes a bit of the result.
+ *
+ * Everything hot is one idea. Multiply-adds reach the machine's peak only from registers, so a result is cut into tiles of
+ * K_ROWS rows times two vectors of columns (8 x 32 floats with AVX-512), whose sums fill the registers; one step of a sum
+ * reads two vectors of the right side, packed so that they follow one another, and one number of each row of the left side, where
+ * it lies. In channels-last images the rows are pixels and the columns are channels, so a product, a convolution and a codebook
+ * search are the same loop. Read in this order:
+ *
+ *   vector.h            the vector type, panels, the register tile
+ *   gemm.c              a product: units, chunks of terms, panels, tiles
+ *   conv.c              a convolution and its transpose: weights as panels, a band of pixels with its border of zeros copied to
+ *                       the cache, tiles that walk over it; bias, residual and activation in registers; few channels
+ *   conv_weight.c       its weight gradient: the same tile, rows and columns are channels, the sum runs over pixels
+ *   minimal.h, winograd*.c, stride2.c, minimal_weight.c     3x3 of step 1 and 4x4 of step 2 with fewer multiplications
+ *   nearest.c           the codebook search: a product whose tiles end in a running minimum instead of a store
+ *   attention*.c        tiles of queries against packed keys and values, with running maxima
+ *   norm.c, softmax.c, row_math.h, vector_math.h            rows in one or two passes; exp, log, erf, tanh in vectors
+ *
+ * conv.c chooses: depthwise, stride2, winograd or direct, by shape alone. */
 #ifndef AUTOGRAD_KERNELS_H
 #define AUTOGRAD_KERNELS_H
 
