@@ -56,10 +56,10 @@ static const option rows[] = {
             "times in 1,000 steps that a run goes back to its last checkpoint when a loss or gradient is not finite, "
             "and on "
             "with other images, before it stops"),
-    OPTION_CHOICE(
-        struct train_options, precision, "fp32|bf16", "ours",
-        "bf16: matrix products and 1x1 convolutions of training round their operands to bf16 and sum in fp32, on "
-        "CPUs with AVX512_BF16; weights, moments, codebook search, evaluation stay fp32"),
+    OPTION_CHOICE(struct train_options, precision, "fp32|bf16", "ours",
+                  "bf16: training rounds the operands of matrix products, and of the convolutions that it makes "
+                  "faster, to bf16 and "
+                  "sums in fp32, on CPUs with AVX512_BF16; weights, moments, codebook search, evaluation stay fp32"),
     ROW_INT(seed, 0, 9007199254740991.0, "keys weights, order of images and random ops"),
     OPTION_FLAG(struct train_options, in_order, "ours",
                 "take the images in file order instead of a permutation per epoch"),

@@ -138,6 +138,20 @@ static const k_conv convs[] = {
     {.n = 1, .h = 4, .w = 4, .a = 16, .ho = 4, .wo = 4, .b = 16, .kh = 1, .kw = 1, .stride = 1},
     {.n = 7, .h = 23, .w = 19, .a = 48, .ho = 23, .wo = 19, .b = 20, .kh = 1, .kw = 1, .stride = 1},
     {.n = 2, .h = 64, .w = 65, .a = 130, .ho = 64, .wo = 65, .b = 65, .kh = 1, .kw = 1, .stride = 1},
+    {.n = 17, .h = 16, .w = 18, .a = 16, .ho = 8, .wo = 9, .b = 48, .kh = 4, .kw = 4, .stride = 2, .top = 1, .left = 1},
+    {.n = 5,
+     .h = 33,
+     .w = 31,
+     .a = 32,
+     .ho = 16,
+     .wo = 15,
+     .b = 16,
+     .kh = 4,
+     .kw = 4,
+     .stride = 2,
+     .top = 1,
+     .left = 2},
+    {.n = 2, .h = 48, .w = 52, .a = 48, .ho = 23, .wo = 25, .b = 80, .kh = 4, .kw = 4, .stride = 2},
 };
 enum { CONVS = sizeof convs / sizeof *convs };
 
@@ -171,7 +185,19 @@ static void run_conv(const k_table *t, const k_conv *c, int product, bool bf16, 
     guarded_free(scratch, bytes);
 }
 
-/* One product of one shape on every table, with 1 to 8 threads on the last, against fp32 on rounded operands. */
+/* Minimal filtering rounds the transforms of the operands: 0.25 percent by rounding operands, half again as much by this. */
+static void assert_filtered(const real *got, const real *want, int64_t n, const char *table)
+{
+    double apart = 0, size = 0, most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double d = (double)got[i] - (double)want[i];
+        apart += d * d, size += (double)want[i] * (double)want[i], most = fmax(most, fabs(d));
+    }
+    if (!(sqrt(apart / size) < 0.005) || !(most < 0.05 * sqrt(size / (double)n)))
+        fail_msg("%s: error %.5f, largest %.5f", table, sqrt(apart / size), most / sqrt(size / (double)n));
+}
+
+/* One product of one shape on every table, with 1 to 8 threads on the last, against fp32. */
 static void check_conv(const k_conv *c, int product)
 {
     real *in[3], *near[3], *bias = numbers(c->a + c->b);
@@ -181,14 +207,18 @@ static void check_conv(const k_conv *c, int product)
     const operands own = {in[K_INPUT], in[K_FORWARD], in[K_WEIGHT], &e},
                    rounded_own = {near[K_INPUT], near[K_FORWARD], near[K_WEIGHT], &e};
     real *want = numbers(n), *first = numbers(n);
-    run_conv(&k_table_generic, c, product, false, &rounded_own, want);
+    const bool filtered = c->kh == 4;
+    run_conv(&k_table_generic, c, product, false, filtered ? &own : &rounded_own, want);
     for (int i = 0; i < table_count; i++)
         for (int threads = 1; threads <= 8; threads += i < table_count - 1 ? 8 : 1) {
             real *got = guarded((size_t)n * sizeof(real));
             omp_set_num_threads(threads);
             assert_true(tables[i]->conv_bf16_fits(c, product));
             run_conv(tables[i], c, product, true, &own, got);
-            assert_near(got, want, n, terms_of(c, product), tables[i]->name);
+            if (filtered)
+                assert_filtered(got, want, n, tables[i]->name);
+            else
+                assert_near(got, want, n, terms_of(c, product), tables[i]->name);
             if (threads == 1) memcpy(first, got, (size_t)n * sizeof(real));
             assert_memory_equal(first, got, (size_t)n * sizeof(real));
             numbers_free(got, n);
@@ -197,7 +227,7 @@ static void check_conv(const k_conv *c, int product)
     numbers_free(bias, c->a + c->b), numbers_free(want, n), numbers_free(first, n);
 }
 
-static void convolutions_are_those_of_rounded_operands_with_any_number_of_threads(void **state)
+static void convolutions_are_those_of_fp32_rounded_with_any_number_of_threads(void **state)
 {
     (void)state;
     const int before = omp_get_max_threads();
@@ -344,7 +374,7 @@ int main(void)
         cmocka_unit_test(operands_are_rounded_to_nearest_even),
         cmocka_unit_test(products_are_those_of_rounded_operands),
         cmocka_unit_test(thread_count_changes_no_bit_of_a_product),
-        cmocka_unit_test(convolutions_are_those_of_rounded_operands_with_any_number_of_threads),
+        cmocka_unit_test(convolutions_are_those_of_fp32_rounded_with_any_number_of_threads),
         cmocka_unit_test(gradients_point_where_those_of_fp32_do),
         cmocka_unit_test(refused_where_the_cpu_lacks_it),
         cmocka_unit_test(training_is_that_of_fp32_within_its_noise),

@@ -25,11 +25,17 @@ K_INLINE kv k_pairs_add(kv sum, k_pairs b, k_pair a)
 
 K_INLINE __mmask16 k_first(int64_t n) { return n < VL ? (__mmask16)((1u << n) - 1) : (__mmask16)0xffff; }
 
+/* Two vectors of bf16 one after the other to pairs of both. */
+K_INLINE __m512i k_order(void)
+{
+    return _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+                            19, 3, 18, 2, 17, 1, 16, 0);
+}
+
 /* to[j] = the pair of x[j] and y[j], j < n; y NULL: zeros */
 K_INLINE void k_pairs_of_rows(const real *x, const real *y, int64_t n, k_pair *to)
 {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i order = k_order();
     for (int64_t j = 0; j < n; j += VL) {
         const __mmask16 there = k_first(n - j);
         const __m512 a = _mm512_maskz_loadu_ps(there, x + j), b = _mm512_maskz_loadu_ps(y ? there : 0, (y ? y : x) + j);
@@ -45,6 +51,17 @@ K_INLINE void k_pairs_of_terms(const real *x, int64_t n, k_pair *to)
         const __m512 b = _mm512_maskz_loadu_ps(n - j > VL ? k_first(n - j - VL) : 0, x + (n - j > VL ? j + VL : j));
         _mm512_mask_storeu_epi32(to + j / 2, k_first((n - j + 1) / 2), (__m512i)_mm512_cvtne2ps_pbh(b, a));
     }
+}
+
+/* The same of vectors: y after x, term by term; and of VL neighbouring terms. */
+K_INLINE void k_pairs_of_vectors(kv x, kv y, k_pair *to)
+{
+    _mm512_storeu_si512(to, _mm512_permutexvar_epi16(k_order(), (__m512i)_mm512_cvtne2ps_pbh((__m512)y, (__m512)x)));
+}
+
+K_INLINE void k_pairs_of_vector(kv x, k_pair *to)
+{
+    _mm256_storeu_si256((void *)to, (__m256i)_mm512_cvtneps_pbh((__m512)x));
 }
 
 #else
@@ -79,6 +96,36 @@ K_INLINE void k_pairs_of_rows(const real *x, const real *y, int64_t n, k_pair *t
     k_pairs_of_terms(x, n, to);
 }
 
+K_INLINE void k_pairs_of_vector(kv x, k_pair *to)
+{
+    real terms[VL];
+    k_store(terms, x);
+    k_pairs_of_terms(terms, VL, to);
+}
+
+K_INLINE void k_pairs_of_vectors(kv x, kv y, k_pair *to)
+{
+    (void)y;
+    k_pairs_of_vector(x, to);
+}
+
 #endif
+
+/* sum[r][v] += over pairs i of row[r][i * apart] * b[i][v], all K_ROWS rows; b [pair][vectors * VL]. */
+K_INLINE void k_pairs_tile(int64_t pairs, const k_pair *const *rows, const int64_t apart, const k_pair *b,
+                           const int vectors, kv sum[K_ROWS][2])
+{
+    const k_pair *row[K_ROWS];
+    for (int r = 0; r < K_ROWS; r++) row[r] = rows[r];
+    for (int64_t i = 0; i < pairs; i++, b += vectors * VL) {
+        const k_pairs b0 = k_pairs_load(b), b1 = k_pairs_load(vectors > 1 ? b + VL : b);
+#pragma GCC unroll 8
+        for (int r = 0; r < K_ROWS; r++) {
+            const k_pair x = row[r][i * apart];
+            sum[r][0] = k_pairs_add(sum[r][0], b0, x);
+            if (vectors > 1) sum[r][1] = k_pairs_add(sum[r][1], b1, x);
+        }
+    }
+}
 
 #endif

@@ -3,10 +3,13 @@
  *   1x1, step 1    pixels are rows: the products of gemm_bf16.c. The weight gradient sums over pixels, in groups that follow from the
  *                  shape and are added in order.
  *
+ *   4x4, step 2    forward and input, by minimal filtering in stride2_bf16.c
+ *
  * 3x3 of step 1 stays in fp32: F(4x4,3x3) does with a quarter of the multiplications what bf16 does at twice the rate, and with bf16
  * inside of it the results are wrong by 2 percent, nine times the error of rounding the operands. */
 #include "bf16.h"
 #include "conv_band.h"
+#include "stride2.h"
 
 #include <omp.h>
 
@@ -23,36 +26,32 @@ static int64_t pixels(const k_conv *c) { return c->n * c->h * c->w; }
 
 bool K(conv_bf16_fits)(const k_conv *c, int product)
 {
-    (void)product;
+    if (K(stride2_fits)(c)) return product != K_WEIGHT;
     return pixelwise(c) && c->a >= LEAST_CHANNELS && c->b >= LEAST_CHANNELS && pixels(c) >= LEAST_CHANNELS;
 }
 
-/* ---- 1x1 ------------------------------------------------------------------------------------------------------------- */
+/* ---- products --------------------------------------------------------------------------------------------------------- */
 
-size_t K(conv_forward_bf16_scratch)(const k_conv *c)
-{
-    (void)c;
-    return 0;
-}
+size_t K(conv_forward_bf16_scratch)(const k_conv *c) { return pixelwise(c) ? 0 : K(stride2_forward_bf16_scratch)(c); }
 
 void K(conv_forward_bf16)(const k_conv *c, const real *x, const real *w, const k_epilogue *e, real *y, void *scratch)
 {
-    (void)scratch;
-    K(gemm_batch_bf16)
-    (false, false, 0, NULL, pixels(c), c->b, c->a, &(k_strided){.data = x}, &(k_strided){.data = w}, e, y);
+    const k_strided xs = {.data = x}, ws = {.data = w};
+    if (pixelwise(c))
+        K(gemm_batch_bf16)(false, false, 0, NULL, pixels(c), c->b, c->a, &xs, &ws, e, y);
+    else
+        K(stride2_forward_bf16)(c, x, w, e, y, scratch);
 }
 
-size_t K(conv_input_bf16_scratch)(const k_conv *c)
-{
-    (void)c;
-    return 0;
-}
+size_t K(conv_input_bf16_scratch)(const k_conv *c) { return pixelwise(c) ? 0 : K(stride2_input_bf16_scratch)(c); }
 
 void K(conv_input_bf16)(const k_conv *c, const real *y, const real *w, const k_epilogue *e, real *x, void *scratch)
 {
-    (void)scratch;
-    K(gemm_batch_bf16)
-    (false, true, 0, NULL, pixels(c), c->a, c->b, &(k_strided){.data = y}, &(k_strided){.data = w}, e, x);
+    const k_strided ys = {.data = y}, ws = {.data = w};
+    if (pixelwise(c))
+        K(gemm_batch_bf16)(false, true, 0, NULL, pixels(c), c->a, c->b, &ys, &ws, e, x);
+    else
+        K(stride2_input_bf16)(c, y, w, e, x, scratch);
 }
 
 /* Groups of equally many pixels, and the rest: enough of them that there is work for many threads. */

@@ -64,7 +64,6 @@ static void pack_rows_of_a(const product *p, int64_t y0, int64_t y1, int64_t i0,
 K_INLINE void tile(const product *p, const panel *q, int64_t y, int64_t rows, const k_pair *a, const int64_t a_row,
                    const int64_t a_pair, const k_pair *b, const int vectors)
 {
-    const int64_t pairs = k_blocks(q->terms, PAIR);
     kv sum[K_ROWS][2];
     const k_pair *row[K_ROWS];
 #pragma GCC unroll 8
@@ -73,15 +72,7 @@ K_INLINE void tile(const product *p, const panel *q, int64_t y, int64_t rows, co
         sum[r][0] = sum[r][1] = (kv){0};
     }
     prefetch_tile(p, q, y, rows, K_ROWS, vectors);
-    for (int64_t i = 0; i < pairs; i++, b += vectors * VL) {
-        const k_pairs b0 = k_pairs_load(b), b1 = k_pairs_load(vectors > 1 ? b + VL : b);
-#pragma GCC unroll 8
-        for (int r = 0; r < K_ROWS; r++) {
-            const k_pair x = row[r][i * a_pair];
-            sum[r][0] = k_pairs_add(sum[r][0], b0, x);
-            if (vectors > 1) sum[r][1] = k_pairs_add(sum[r][1], b1, x);
-        }
-    }
+    k_pairs_tile(k_blocks(q->terms, PAIR), row, a_pair, b, vectors, sum);
     store_tile(p, q, y, rows, sum, K_ROWS, vectors);
 }
 

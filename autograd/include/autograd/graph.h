@@ -75,8 +75,8 @@ const char *ag_graph_scope(ag_graph *g, const char *name);
 typedef enum ag_precision { AG_FP32, AG_BF16 } ag_precision;
 
 /* How products and convolutions that are made from now on are computed, and their gradients later (at the start AG_FP32). AG_BF16:
- * operands are rounded to bf16 where that is faster (matrix products, 1x1 convolutions), sums are made in fp32, and what is stored
- * is fp32. Everything else is fp32 in any case, 3x3 convolutions of step 1 too: minimal filtering is faster still. Returns what was
+ * operands are rounded to bf16 where that is faster (matrix products; convolutions 1x1, and 4x4 of step 2 but for their weight
+ * gradient), sums are made in fp32, and what is stored is fp32. Everything else is fp32 in any case, 3x3 convolutions of step 1 too: minimal filtering is faster still. Returns what was
  * set before. A CPU without AVX512_BF16 makes AG_BF16 a mistake of the graph, AG_ERR_USAGE. */
 ag_precision ag_graph_precision(ag_graph *g, ag_precision precision);
 
