@@ -235,6 +235,7 @@ extern const k_table k_table_v3, k_table_v4;
 #endif
 
 static double sigmoid_of(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
+static double gelu_of(double x) { return x < -40 ? 0 : x > 40 ? x : x * 0.5 * erfc(-0.70710678118654752440 * x); }
 static double softplus_of(double x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }
 
 /* Error in units in the last place of the float next to `want`; the smallest subnormal number is the smallest unit. */
@@ -305,6 +306,7 @@ static void floats_are_right_to_a_few_units_everywhere(void **state)
                      {"erf", t->erf, erf, 2.7},
                      {"sigmoid", t->sigmoid, sigmoid_of, 2.5},
                      {"softplus", t->softplus, softplus_of, 2.7},
+                     {"gelu", t->gelu, gelu_of, 7.5},
                      {"sin", t->sin, sin, 1.7},
                      {"cos", t->cos, cos, 1.7},
                      {"round", t->round, rint, 0}};

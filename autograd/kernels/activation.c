@@ -23,36 +23,17 @@ BINARY_FLAT(tanh_grad, a - a * (b * b))
 
 /* ---- GELU ------------------------------------------------------------------------------------------------------------- */
 
-K_INLINE kv gelu(kv x)
-{
-    kv density;
-    return x * k_normal_parts(x, &density);
-}
-
-/* The product with the density is 0 long before x is 100; the bound keeps an infinite x out of it, and NaN in. */
-K_INLINE kv bounded(kv x)
-{
-    x = k_choose(x > SPLAT(100), SPLAT(100), x);
-    return k_choose(x < SPLAT(-100), SPLAT(-100), x);
-}
-
-K_INLINE kv gelu_slope(kv x)
-{
-    kv density;
-    const kv below = k_normal_parts(x, &density);
-    return below + bounded(x) * density;
-}
-
-UNARY(gelu, gelu(x))
-BINARY_FLAT(gelu_grad, a *gelu_slope(b))
+UNARY(gelu, k_gelu(x))
+BINARY_FLAT(gelu_grad, a *k_gelu_slope(b))
 
 /* ---- x s(b x + c x^3) ------------------------------------------------------------------------------------------------- */
 
 K_INLINE kv swish(kv x, real linear, real cubic) { return x * k_sigmoid(x * (linear + cubic * (x * x))); }
 
+/* The product with the slope is 0 long before x is 100; the bound keeps an infinite x out of it, and NaN in. */
 K_INLINE kv swish_slope(kv x, real linear, real cubic)
 {
-    x = bounded(x);
+    x = k_least(SPLAT(100), k_most(SPLAT(-100), x));
     kv slope;
     const kv z = x * x, s = k_sigmoid_parts(x * (linear + cubic * z), &slope);
     return s + x * slope * (linear + 3 * cubic * z);

@@ -13,7 +13,7 @@
 /* What a thread needs for one head, as offsets into its memory. */
 typedef struct layout {
     int64_t query_columns, dy_columns, query_rows, dy_rows, key_rows; /* packed matrices */
-    int64_t delta, lse, p, ds, turned, dk, dv, dq, all;
+    int64_t delta, lse, p, ds, turned, k, v, dk, dv, dq, all;
 } layout;
 
 static int64_t take(int64_t *at, int64_t count)
@@ -38,6 +38,8 @@ static layout lay_out(const k_attention *o)
     l.p = take(&l.all, SQUARE * SQUARE);
     l.ds = take(&l.all, SQUARE * SQUARE);
     l.turned = take(&l.all, SQUARE * SQUARE);
+    l.k = take(&l.all, SQUARE * o->d);
+    l.v = take(&l.all, SQUARE * o->d);
     l.dk = take(&l.all, SQUARE * d);
     l.dv = take(&l.all, SQUARE * d);
     l.dq = take(&l.all, o->lq * d);
@@ -57,19 +59,28 @@ typedef struct head {
     const real *k, *v;
 } head;
 
-/* Scores [keys,queries] with bias, and -inf where masked: number by number, for tiles that have either. */
+/* Scores [keys,queries] times scale, with bias, and -inf where masked: for tiles that have either. What is to be added is laid out by
+ * queries, then turned. */
 static void adjust(const head *t, int64_t i, int64_t queries, int64_t j, int64_t keys, int mask, real scale, real *s)
 {
     const k_attention *o = t->o;
+    real *add = t->m + t->at.turned, block[VL * VL];
     for (int64_t q = 0; q < queries; q++) {
         const real *bias = bias_row(o, t->h, i + q);
-        const uint8_t *bytes = mask == MASK_SOME ? mask_row(o, t->n, i + q) : NULL;
-        for (int64_t c = 0; c < keys; c++) {
-            real v = s[c * SQUARE + q] * scale;
-            if (bias) v += bias[j + c];
-            s[c * SQUARE + q] = bytes && !bytes[j + c] ? -(real)INFINITY : v;
-        }
+        const uint8_t *bytes = mask == MASK_SOME ? mask_row(o, t->n, i + q) + j : NULL;
+        for (int64_t c = 0; c < keys; c += VL)
+            k_store(add + q * SQUARE + c,
+                    adjust_scores((kv){0}, k_min(VL, keys - c), bias ? bias + j + c : NULL, bytes ? bytes + c : NULL));
     }
+    for (int64_t c = 0; c < keys; c += VL)
+        for (int64_t q = 0; q < queries; q += VL) {
+            turn_square(add + q * SQUARE + c, SQUARE, 1, block, VL);
+            for (int64_t r = 0; r < VL; r++) {
+                real *at = s + (c + r) * SQUARE + q;
+                const kv v = k_load(block + r * VL), none = (kv){0} - (real)INFINITY;
+                k_store(at, k_choose(v == none, none, k_load(at) * scale + v));
+            }
+        }
 }
 
 /* p = exp(p scale - lse), ds = p (ds - delta) scale */
@@ -79,16 +90,18 @@ static void weigh(const head *t, int64_t i, int64_t queries, int64_t keys, real 
     for (int64_t c = 0; c < keys; c++)
         for (int64_t q = 0; q < k_panel_columns(queries); q += VL) {
             real *at = p + c * SQUARE + q, *d = ds + c * SQUARE + q;
-            const kv weight = k_exp(k_load(at) * before - k_load(lse + q));
+            const kv weight = k_exp_below(k_load(at) * before - k_load(lse + q));
             k_store(at, weight);
             k_store(d, weight * (k_load(d) - k_load(delta + q)) * scale);
         }
 }
 
-static void turn(int64_t keys, int64_t queries, const real *restrict from, real *restrict to)
+/* Whole squares: what is not there is not read later. */
+static void turn(int64_t keys, int64_t queries, const real *from, real *to)
 {
-    for (int64_t q = 0; q < queries; q++)
-        for (int64_t c = 0; c < keys; c++) to[q * SQUARE + c] = from[c * SQUARE + q];
+    for (int64_t c = 0; c < keys; c += VL)
+        for (int64_t q = 0; q < queries; q += VL)
+            turn_square(from + c * SQUARE + q, SQUARE, 1, to + q * SQUARE + c, SQUARE);
 }
 
 /* Key tile j against query tile i. */
@@ -96,13 +109,14 @@ static void square(const head *t, int64_t i, int64_t j)
 {
     const k_attention *o = t->o;
     const layout *l = &t->at;
-    const int64_t queries = k_min(SQUARE, o->lq - i), keys = k_min(SQUARE, o->lk - j), d = k_panel_columns(o->d);
-    const int64_t across = k_panel_columns(queries), stride = o->heads * o->d, row = row_at(o, t->n, o->lk, t->h, j);
-    const int mask = tile_mask(o, t->n, i, queries, j, keys);
+    const int64_t queries = k_min(SQUARE, o->lq - i), d = k_panel_columns(o->d);
+    const int64_t across = k_panel_columns(queries);
+    int64_t keys = k_min(SQUARE, o->lk - j);
+    const int mask = tile_mask(o, t->n, i, queries, j, &keys);
     real *m = t->m, *p = m + l->p, *ds = m + l->ds;
     if (mask == MASK_NONE) return;
-    tile_product(keys, across, o->d, t->k + row, stride, m + l->query_columns + i * o->d, o->d, 0, p, SQUARE, false);
-    tile_product(keys, across, o->d, t->v + row, stride, m + l->dy_columns + i * o->d, o->d, 0, ds, SQUARE, false);
+    tile_product(keys, across, o->d, m + l->k, o->d, m + l->query_columns + i * o->d, o->d, 0, p, SQUARE, false);
+    tile_product(keys, across, o->d, m + l->v, o->d, m + l->dy_columns + i * o->d, o->d, 0, ds, SQUARE, false);
     const bool adjusted = mask == MASK_SOME || o->bias;
     if (adjusted) adjust(t, i, queries, j, keys, mask, (real)o->scale, p);
     weigh(t, i, queries, keys, adjusted ? 1 : (real)o->scale, p, ds);
@@ -127,8 +141,8 @@ static void head_gradient(const head *t, const real *q, const real *y, const rea
     const int64_t d = k_panel_columns(o->d), stride = o->heads * o->d;
     const int64_t query = row_at(o, t->n, o->lq, t->h, 0), key = row_at(o, t->n, o->lk, t->h, 0);
     real *m = t->m;
-    pack_columns(o->lq, o->d, q + query, stride, m + l->query_columns);
-    pack_columns(o->lq, o->d, dy + query, stride, m + l->dy_columns);
+    pack_columns(o->lq, o->d, q + query, stride, 1, m + l->query_columns);
+    pack_columns(o->lq, o->d, dy + query, stride, 1, m + l->dy_columns);
     pack_rows(o->lq, o->d, q + query, stride, m + l->query_rows);
     pack_rows(o->lq, o->d, dy + query, stride, m + l->dy_rows);
     pack_rows(o->lk, o->d, t->k + key, stride, m + l->key_rows);
@@ -136,6 +150,8 @@ static void head_gradient(const head *t, const real *q, const real *y, const rea
     clear(m + l->dq, o->lq * d);
     for (int64_t j = 0; j < o->lk; j += SQUARE) {
         const int64_t keys = k_min(SQUARE, o->lk - j);
+        gather_rows(keys, o->d, t->k + key + j * stride, stride, m + l->k);
+        gather_rows(keys, o->d, t->v + key + j * stride, stride, m + l->v);
         clear(m + l->dk, keys * d);
         clear(m + l->dv, keys * d);
         for (int64_t i = 0; i < o->lq; i += SQUARE) square(t, i, j);
@@ -201,16 +217,18 @@ static void bias_tile(const head *t, const bias_layout *l, int64_t i, int64_t j,
                       real *dbias)
 {
     const k_attention *o = t->o;
-    const int64_t rows = k_min(QUERIES, o->lq - i), keys = k_min(KEYS, o->lk - j), across = k_panel_columns(keys);
+    const int64_t rows = k_min(QUERIES, o->lq - i);
     const int64_t at = row_at(o, t->n, o->lq, t->h, i), stride = o->heads * o->d;
-    const int mask = tile_mask(o, t->n, i, rows, j, keys);
+    int64_t keys = k_min(KEYS, o->lk - j);
+    const int mask = tile_mask(o, t->n, i, rows, j, &keys);
+    const int64_t across = k_panel_columns(keys);
     real *m = t->m, *s = m + l->s, *dp = m + l->dp;
     if (mask == MASK_NONE) return;
     tile_product(rows, across, o->d, q + at, stride, m + l->key_columns + j * o->d, o->d, 0, s, KEYS, false);
     tile_product(rows, across, o->d, dy + at, stride, m + l->value_columns + j * o->d, o->d, 0, dp, KEYS, false);
     for (int64_t r = 0; r < rows; r++) {
         const uint8_t *bytes = mask == MASK_SOME ? mask_row(o, t->n, i + r) + j : NULL;
-        finish_scores(keys, (real)o->scale, bias_row(o, t->h, i + r) + j, bytes, s + r * KEYS);
+        finish_scores(keys, bias_row(o, t->h, i + r) + j, bytes, s + r * KEYS);
         add_row(keys, m[l->lse + i + r], m[l->delta + i + r], s + r * KEYS, dp + r * KEYS,
                 dbias + (t->h * o->lq + i + r) * o->lk + j);
     }
@@ -228,8 +246,8 @@ void K(attention_bias)(const k_attention *o, const real *q, const real *k_, cons
         clear(dbias + h * o->lq * o->lk, o->lq * o->lk);
         for (t.n = 0; t.n < o->n; t.n++) {
             const int64_t key = row_at(o, t.n, o->lk, h, 0);
-            pack_columns(o->lk, o->d, k_ + key, o->heads * o->d, t.m + l.key_columns);
-            pack_columns(o->lk, o->d, v + key, o->heads * o->d, t.m + l.value_columns);
+            pack_columns(o->lk, o->d, k_ + key, o->heads * o->d, (real)o->scale, t.m + l.key_columns);
+            pack_columns(o->lk, o->d, v + key, o->heads * o->d, 1, t.m + l.value_columns);
             row_constants(o, t.n, h, y, dy, lse, t.m + l.delta, t.m + l.lse);
             for (int64_t i = 0; i < o->lq; i += QUERIES)
                 for (int64_t j = 0; j < o->lk; j += KEYS) bias_tile(&t, &l, i, j, q, dy, dbias);

@@ -39,6 +39,14 @@ typedef struct pixel {
     bool relu;
 } pixel;
 
+/* What is added to a sum and done to it. */
+K_INLINE void finish(const pixel *p, kv sum, int64_t at)
+{
+    if (p->bias) sum += k_load(p->bias + at);
+    if (p->residual) sum += k_load(p->residual + at);
+    k_store(p->y + at, p->relu ? k_relu_vector(sum) : sum);
+}
+
 /* `n` vectors of channels from `i` on. */
 K_INLINE void pixel_vectors(const pixel *p, const int n, int64_t i)
 {
@@ -51,11 +59,33 @@ K_INLINE void pixel_vectors(const pixel *p, const int n, int64_t i)
             for (int j = 0; j < n; j++)
                 sum[j] += k_load(row + p->h->at[h] * channels + j * VL) * k_load(w + p->h->tap[h] * channels + j * VL);
     }
-    for (int j = 0; j < n; j++) {
-        const int64_t at = i + j * VL;
-        if (p->bias) sum[j] += k_load(p->bias + at);
-        if (p->residual) sum[j] += k_load(p->residual + at);
-        k_store(p->y + at, p->relu ? k_relu_vector(sum[j]) : sum[j]);
+    for (int j = 0; j < n; j++) finish(p, sum[j], i + j * VL);
+}
+
+enum { ACROSS = 4 }; /* neighbouring pixels that share what they load */
+
+/* ACROSS pixels and a vector of channels of a kernel three wide, stride 1: the sources of a row are `first` to first + ACROSS + 1, met
+ * by the taps from left to right, or from right to left. */
+K_INLINE void pixels_vector(pixel p, int64_t first, bool backwards, int64_t i)
+{
+    const int64_t channels = p.c->a;
+    kv sum[ACROSS] = {0};
+    for (int v = 0; v < p.v->count; v++) {
+        const real *row = p.image + (p.v->at[v] * p.width + first) * channels + i;
+        const real *w = p.w + (int64_t)p.v->tap[v] * 3 * channels + i;
+        const kv ends[2] = {k_load(w), k_load(w + 2 * channels)}, middle = k_load(w + channels);
+        kv x[ACROSS + 2];
+#pragma GCC unroll 6
+        for (int o = 0; o < ACROSS + 2; o++) x[o] = k_load(row + o * channels);
+        if (v + 1 == p.v->count) /* what the next blocks of this row will be the first to read */
+            for (int o = 0; o < ACROSS; o++) __builtin_prefetch(row + (2 * ACROSS + 2 + o) * channels);
+#pragma GCC unroll 4
+        for (int o = 0; o < ACROSS; o++)
+            sum[o] += x[o] * ends[backwards] + x[o + 1] * middle + x[o + 2] * ends[!backwards];
+    }
+    for (int o = 0; o < ACROSS; o++, p.y += channels) {
+        finish(&p, sum[o], i);
+        if (p.residual) p.residual += channels;
     }
 }
 
@@ -82,11 +112,20 @@ static void map_row(const k_conv *c, bool transposed, const real *x, const real 
     pixel p = {.c = c, .v = &v, .h = &h, .width = source_w, .w = w, .bias = e ? e->bias : NULL};
     p.image = x + row / high * source_h * source_w * c->a;
     p.relu = e && e->activation == K_RELU;
+    const bool three = c->kw == 3 && c->stride == 1 && conv_dilation(c) == 1 && c->a % VL == 0;
     for (int64_t o = 0; o < wide; o++) {
-        const int64_t at = (row * wide + o) * c->a;
-        meet(c, transposed, false, o, &h);
+        const int64_t at = (row * wide + o) * c->a, first = transposed ? o + c->left - 2 : o - c->left;
         p.y = y + at;
         p.residual = e && e->residual ? e->residual + at : NULL;
+        if (three && first >= 0 && first + ACROSS + 2 <= source_w && o + ACROSS <= wide) {
+            if (transposed)
+                for (int64_t i = 0; i < c->a; i += VL) pixels_vector(p, first, true, i);
+            else
+                for (int64_t i = 0; i < c->a; i += VL) pixels_vector(p, first, false, i);
+            o += ACROSS - 1;
+            continue;
+        }
+        meet(c, transposed, false, o, &h);
         int64_t i = 0;
         for (; i + 2 * VL <= c->a; i += 2 * VL) pixel_vectors(&p, 2, i);
         for (; i + VL <= c->a; i += VL) pixel_vectors(&p, 1, i);
@@ -129,6 +168,28 @@ static void tap_row(const k_conv *c, const real *x, const real *y, int64_t from,
         for (int64_t o = from; o < to; o++) sum[i] += x[o * step + i] * y[o * channels + i];
 }
 
+/* The same for three neighbouring taps; stride 1, whole vectors of channels. x is the first tap's. */
+static void three_taps_row(int64_t channels, const real *x, const real *y, int64_t from, int64_t to, real *sum)
+{
+    for (int64_t i = 0; i < channels; i += VL) {
+        kv s[2][3] = {{k_load(sum + i), k_load(sum + channels + i), k_load(sum + 2 * channels + i)}};
+        kv x0 = k_load(x + from * channels + i), x1 = k_load(x + (from + 1) * channels + i);
+        int64_t o = from;
+        for (; o + 2 <= to; o += 2) {
+            const kv x2 = k_load(x + (o + 2) * channels + i), x3 = k_load(x + (o + 3) * channels + i);
+            const kv y0 = k_load(y + o * channels + i), y1 = k_load(y + (o + 1) * channels + i);
+            s[0][0] += x0 * y0, s[0][1] += x1 * y0, s[0][2] += x2 * y0;
+            s[1][0] += x1 * y1, s[1][1] += x2 * y1, s[1][2] += x3 * y1;
+            x0 = x2, x1 = x3;
+        }
+        if (o < to) {
+            const kv y0 = k_load(y + o * channels + i);
+            s[0][0] += x0 * y0, s[0][1] += x1 * y0, s[0][2] += k_load(x + (o + 2) * channels + i) * y0;
+        }
+        for (int t = 0; t < 3; t++) k_store(sum + t * channels + i, s[0][t] + s[1][t]);
+    }
+}
+
 static void weight_row(const k_conv *c, const real *x, const real *y, int64_t row, real *sum)
 {
     const int d = conv_dilation(c);
@@ -137,11 +198,17 @@ static void weight_row(const k_conv *c, const real *x, const real *y, int64_t ro
     for (int ky = 0; ky < c->kh; ky++) {
         const int64_t iy = row % c->ho * c->stride + ky * d - c->top;
         if (iy < 0 || iy >= c->h) continue;
+        const int64_t inner = k_max(c->left, 0), outer = k_min(c->w - 2 + c->left, c->wo); /* where three taps meet x */
+        const bool three = c->kw == 3 && c->stride == 1 && d == 1 && c->a % VL == 0 && inner + 1 < outer;
+        if (three) three_taps_row(c->a, image + (iy * c->w - c->left) * c->a, y, inner, outer, sum + ky * 3 * c->a);
         for (int kx = 0; kx < c->kw; kx++) {
             const int64_t shift = (int64_t)kx * d - c->left; /* ix = o * stride + shift, in [0, w) */
             const int64_t from = shift < 0 ? k_blocks(-shift, c->stride) : 0;
             const int64_t to = c->w > shift ? k_min(k_blocks(c->w - shift, c->stride), c->wo) : 0;
-            if (from < to) tap_row(c, image + (iy * c->w + shift) * c->a, y, from, to, sum + (ky * c->kw + kx) * c->a);
+            const real *source = image + (iy * c->w + shift) * c->a;
+            real *own = sum + (ky * c->kw + kx) * c->a;
+            if (from < k_min(to, three ? inner : to)) tap_row(c, source, y, from, k_min(to, three ? inner : to), own);
+            if (three && k_max(from, outer) < to) tap_row(c, source, y, k_max(from, outer), to, own);
         }
     }
 }

@@ -5,8 +5,10 @@
  *
  * A sample is cut into tiles of rows that stay in the cache. Each tile gives a mean and a sum of squared deviations from it per
  * group; they are combined in tile order in double (Chan, Golub, LeVeque 1979), so a large mean costs no digits. Gradients
- * need two sums per channel; with an activation the first pass leaves dy * act' in dx for the second. */
+ * need two sums per channel; with SiLU the first pass leaves dy * act' in dx for the second. */
 #include "norm_rows.h"
+
+#include <omp.h>
 
 enum { TILE_VALUES = 8192, TILE_LEAST = 64, BY_SAMPLE = 16, SLICE = 64 };
 
@@ -67,22 +69,32 @@ static real *coefficient(const work *z, int64_t n, int which)
 
 /* ---- statistics ------------------------------------------------------------------------------------------------------ */
 
-static void add_rows(int64_t rows, int64_t c, const real *restrict x, real *restrict sum)
+enum { COLUMNS = 4 }; /* vectors of channels that are summed in registers at a time */
+
+/* sum[i] of up to COLUMNS vectors of channels over the rows of a tile: x, or squared deviations from centre (NULL: x). */
+K_INLINE void sum_columns(const int vectors, int64_t lanes, int64_t rows, int64_t c, const real *x, const real *centre,
+                          real *sum)
 {
-    for (int64_t i = 0; i < c; i++) sum[i] = 0;
+    kv total[COLUMNS] = {0}, middle[COLUMNS] = {0};
+    for (int v = 0; centre && v < vectors; v++) middle[v] = k_load(centre + v * VL);
     for (int64_t r = 0; r < rows; r++)
-#pragma omp simd
-        for (int64_t i = 0; i < c; i++) sum[i] += x[r * c + i];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            const real *at = x + r * c + v * VL;
+            const kv d = (lanes == VL ? k_load(at) : k_load_some(at, lanes)) - middle[v];
+            total[v] += centre ? d * d : d;
+        }
+    for (int v = 0; v < vectors; v++) k_store(sum + v * VL, total[v]);
 }
 
-/* sum[i] = squared deviations from centre[i] */
-static void add_squares(int64_t rows, int64_t c, const real *restrict x, const real *restrict centre,
-                        real *restrict sum)
+/* The same for all channels; sum and centre have whole vectors. */
+K_INLINE void sum_tile(int64_t rows, int64_t c, const real *x, const real *centre, real *sum)
 {
-    for (int64_t i = 0; i < c; i++) sum[i] = 0;
-    for (int64_t r = 0; r < rows; r++)
-#pragma omp simd
-        for (int64_t i = 0; i < c; i++) sum[i] += (x[r * c + i] - centre[i]) * (x[r * c + i] - centre[i]);
+    int64_t i = 0;
+    for (; i + COLUMNS * VL <= c; i += COLUMNS * VL)
+        sum_columns(COLUMNS, VL, rows, c, x + i, centre ? centre + i : NULL, sum + i);
+    for (; i + VL <= c; i += VL) sum_columns(1, VL, rows, c, x + i, centre ? centre + i : NULL, sum + i);
+    if (i < c) sum_columns(1, c - i, rows, c, x + i, centre ? centre + i : NULL, sum + i);
 }
 
 static void tile_statistics(const work *z, int64_t n, int64_t t)
@@ -91,14 +103,14 @@ static void tile_statistics(const work *z, int64_t n, int64_t t)
     const real *x = z->x + first_value(z, n, t);
     real *centre = sums_of(z, n, t), *square = centre + z->pad;
     double *mean = groups_of(z, n, t), *deviation = mean + groups;
-    add_rows(rows, c, x, centre);
+    sum_tile(rows, c, x, NULL, centre);
     for (int64_t g = 0; g < groups; g++) {
         double sum = 0;
         for (int64_t i = g * width; i < (g + 1) * width; i++) sum += (double)centre[i];
         mean[g] = sum / (double)(rows * width);
         for (int64_t i = g * width; i < (g + 1) * width; i++) centre[i] = (real)mean[g];
     }
-    add_squares(rows, c, x, centre, square);
+    sum_tile(rows, c, x, centre, square);
     for (int64_t g = 0; g < groups; g++) {
         deviation[g] = 0;
         for (int64_t i = g * width; i < (g + 1) * width; i++) deviation[g] += (double)square[i];
@@ -154,6 +166,7 @@ K_INLINE void apply_rows(const int activation, const work *z, int64_t n, int64_t
                *shift = coefficient(z, n, SHIFT);
     for (int64_t r = 0; r < rows; r++, x += c, y += c) {
         int64_t i = 0;
+#pragma GCC unroll 2
         for (; i + VL <= c; i += VL) {
             const kv v = (k_load(x + i) - k_load(centre + i)) * k_load(scale + i) + k_load(shift + i);
             k_store(y + i, activate(activation, v));
@@ -179,12 +192,12 @@ static void tile_apply(const work *z, int64_t n, int64_t t)
 typedef void tile_step(const work *z, int64_t n, int64_t t);
 typedef void sample_step(const work *z, int64_t n);
 
-/* first on all tiles, between on all samples, last on all tiles: sample by sample while a sample is in the cache where there
- * are enough of them, else each step over everything. */
+/* first on all tiles, between on all samples, last on all tiles: sample by sample while a sample is in the cache where that
+ * keeps the threads busy, else each step over everything. The sums are the same either way. */
 static void three_steps(const work *z, tile_step *first, sample_step *between, tile_step *last)
 {
     const int64_t n = z->o->n, all = n * z->tiles;
-    if (n >= BY_SAMPLE) {
+    if (n >= BY_SAMPLE || n % omp_get_max_threads() == 0) {
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < n; i++) {
             for (int64_t t = 0; t < z->tiles; t++) first(z, i, t);
@@ -229,39 +242,50 @@ K_INLINE kv slope(const int activation, kv v, kv dy)
     return dy;
 }
 
-/* s1[i] += u, s2[i] += u h over the rows of a tile, u = dy act'(v), h = (x - mean) rate; u is left in du. */
-K_INLINE void sum_vector(const int activation, const work *z, int64_t n, int64_t i, int64_t lanes, int64_t rows,
-                         const real *x, const real *dy, real *du, real *s1, real *s2)
+enum { PAIR = 2 };
+
+/* s1 = sum u, s2 = sum u h over the rows of a tile, u = dy act'(v), h = (x - mean) rate, for up to PAIR vectors of channels from i on. The
+ * u of SiLU is left in du: it is dear. */
+K_INLINE void sum_vectors(const int activation, const int vectors, const work *z, int64_t n, int64_t t, int64_t i,
+                          int64_t lanes)
 {
-    const int64_t c = z->o->c;
-    const kv centre = k_load(coefficient(z, n, CENTRE) + i), rate = k_load(coefficient(z, n, RATE) + i),
-             scale = k_load(coefficient(z, n, SCALE) + i), shift = k_load(coefficient(z, n, SHIFT) + i);
-    kv a = {0}, b = {0};
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t at = r * c + i;
-        const kv d = (lanes == VL ? k_load(x + at) : k_load_some(x + at, lanes)) - centre;
-        kv u = lanes == VL ? k_load(dy + at) : k_load_some(dy + at, lanes);
-        if (activation != K_LINEAR) {
-            u = slope(activation, d * scale + shift, u);
-            if (lanes == VL)
-                k_store(du + at, u);
-            else
-                k_store_some(du + at, u, lanes);
-        }
-        a += u;
-        b += u * (d * rate);
+    const int64_t c = z->o->c, at = first_value(z, n, t) + i, rows = rows_of(z, t);
+    const real *x = z->x + at, *dy = z->dy + at;
+    real *du = z->y + at, *s1 = sums_of(z, n, t) + i, *s2 = s1 + z->pad;
+    kv centre[PAIR] = {0}, scale[PAIR] = {0}, shift[PAIR] = {0}, a[PAIR] = {0}, b[PAIR] = {0};
+    for (int v = 0; v < vectors; v++) {
+        centre[v] = k_load(coefficient(z, n, CENTRE) + i + v * VL);
+        scale[v] = k_load(coefficient(z, n, SCALE) + i + v * VL);
+        shift[v] = k_load(coefficient(z, n, SHIFT) + i + v * VL);
     }
-    k_store(s1 + i, a);
-    k_store(s2 + i, b);
+    for (int64_t r = 0; r < rows; r++, x += c, dy += c, du += c)
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) {
+            const kv d = (lanes == VL ? k_load(x + v * VL) : k_load_some(x, lanes)) - centre[v];
+            kv u = lanes == VL ? k_load(dy + v * VL) : k_load_some(dy, lanes);
+            if (activation != K_LINEAR) u = slope(activation, d * scale[v] + shift[v], u);
+            if (activation == K_SILU) {
+                if (lanes == VL)
+                    k_store(du + v * VL, u);
+                else
+                    k_store_some(du, u, lanes);
+            }
+            a[v] += u;
+            b[v] += u * d;
+        }
+    for (int v = 0; v < vectors; v++) {
+        k_store(s1 + v * VL, a[v]);
+        k_store(s2 + v * VL, b[v] * k_load(coefficient(z, n, RATE) + i + v * VL));
+    }
 }
 
 K_INLINE void sum_rows(const int activation, const work *z, int64_t n, int64_t t)
 {
-    const int64_t c = z->o->c, at = first_value(z, n, t), rows = rows_of(z, t);
-    real *s1 = sums_of(z, n, t), *s2 = s1 + z->pad;
+    const int64_t c = z->o->c;
     int64_t i = 0;
-    for (; i + VL <= c; i += VL) sum_vector(activation, z, n, i, VL, rows, z->x + at, z->dy + at, z->y + at, s1, s2);
-    if (i < c) sum_vector(activation, z, n, i, c - i, rows, z->x + at, z->dy + at, z->y + at, s1, s2);
+    for (; i + PAIR * VL <= c; i += PAIR * VL) sum_vectors(activation, PAIR, z, n, t, i, VL);
+    for (; i + VL <= c; i += VL) sum_vectors(activation, 1, z, n, t, i, VL);
+    if (i < c) sum_vectors(activation, 1, z, n, t, i, c - i);
 }
 
 static void tile_sums(const work *z, int64_t n, int64_t t)
@@ -297,16 +321,31 @@ static void sample_sums(const work *z, int64_t n)
     }
 }
 
-static void tile_gradient(const work *z, int64_t n, int64_t t)
+K_INLINE void gradient_rows(const int activation, const work *z, int64_t n, int64_t t)
 {
     const int64_t c = z->o->c, at = first_value(z, n, t);
     const real *restrict centre = coefficient(z, n, CENTRE), *restrict scale = coefficient(z, n, SCALE),
-                         *restrict first = coefficient(z, n, FIRST), *restrict second = coefficient(z, n, SECOND);
-    const real *x = z->x + at, *u = (z->o->activation == K_LINEAR ? z->dy : z->y) + at;
+                         *restrict shift = coefficient(z, n, SHIFT), *restrict first = coefficient(z, n, FIRST),
+                         *restrict second = coefficient(z, n, SECOND);
+    const real *x = z->x + at, *dy = (activation == K_SILU ? z->y : z->dy) + at;
     real *dx = z->y + at;
-    for (int64_t r = 0; r < rows_of(z, t); r++, x += c, u += c, dx += c)
+    for (int64_t r = 0; r < rows_of(z, t); r++, x += c, dy += c, dx += c)
 #pragma omp simd
-        for (int64_t i = 0; i < c; i++) dx[i] = scale[i] * u[i] - first[i] - (x[i] - centre[i]) * second[i];
+        for (int64_t i = 0; i < c; i++) {
+            const real d = x[i] - centre[i];
+            const real u = activation == K_RELU ? k_choose_one(d * scale[i] + shift[i] > 0, dy[i], 0) : dy[i];
+            dx[i] = scale[i] * u - first[i] - d * second[i];
+        }
+}
+
+static void tile_gradient(const work *z, int64_t n, int64_t t)
+{
+    if (z->o->activation == K_RELU)
+        gradient_rows(K_RELU, z, n, t);
+    else if (z->o->activation == K_SILU)
+        gradient_rows(K_SILU, z, n, t);
+    else
+        gradient_rows(K_LINEAR, z, n, t);
 }
 
 static void parameter_gradients(const work *z, real *dw, real *db)

@@ -14,6 +14,16 @@ static inline void row_statistics(const k_norm *o, const real *restrict x, real 
     const real m = o->kind == K_NORM_MEAN ? k_row_sum(x, c) / (real)c : 0;
     kv sum = {0};
     int64_t i = 0;
+    if (c >= 4 * VL) {
+        kv part[4] = {0};
+        for (; i + 4 * VL <= c; i += 4 * VL)
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; j++) {
+                const kv d = k_load(x + i + j * VL) - m;
+                part[j] += d * d;
+            }
+        sum = (part[0] + part[1]) + (part[2] + part[3]);
+    }
     for (; i + VL <= c; i += VL) {
         const kv d = k_load(x + i) - m;
         sum += d * d;
@@ -63,32 +73,56 @@ static void rows_forward(const k_norm *o, const real *x, const real *w, const re
         }
 }
 
-/* With h = (x - mean) rate and g = dy w:  dx = rate (g - mean(g) - h mean(g h)), without the first mean where none was
- * subtracted; for L2 a sum in place of the second, and nothing where the row is shorter than epsilon. */
+/* Sums of g = dy w (w NULL: 1) and of g h, h = (x - mean) rate. */
+K_INLINE void row_sums(int64_t c, const real *x, const real *dy, real mean, real rate, const real *w, real *g1,
+                       real *g2)
+{
+    kv a[2] = {0}, b[2] = {0};
+    int64_t i = 0;
+    for (; i + 2 * VL <= c; i += 2 * VL)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            const int64_t at = i + j * VL;
+            const kv g = w ? k_load(dy + at) * k_load(w + at) : k_load(dy + at);
+            a[j] += g;
+            b[j] += g * (k_load(x + at) - mean);
+        }
+    *g1 = k_add_lanes(a[0] + a[1]);
+    *g2 = k_add_lanes(b[0] + b[1]);
+    for (; i < c; i++) {
+        const real g = w ? dy[i] * w[i] : dy[i];
+        *g1 += g;
+        *g2 += g * (x[i] - mean);
+    }
+    *g2 *= rate;
+}
+
+/* With the means of the sums:  dx = rate (g - g1 - h g2), without g1 where no mean was subtracted; for L2 a sum in place of the second
+ * mean, and nothing where the row is shorter than epsilon. dw += dy h, db += dy where they are wanted. */
 static inline void row_gradient(const k_norm *o, const real *restrict x, const real *restrict dy, real mean, real rate,
                                 const real *restrict w, real *restrict dx, real *restrict dw, real *restrict db)
 {
     const int64_t c = o->c;
-    real g1 = 0, g2 = 0;
-    if (w) {
-#pragma omp simd reduction(+ : g1, g2)
-        for (int64_t i = 0; i < c; i++) {
-            const real g = dy[i] * w[i];
-            g1 += g;
-            g2 += g * ((x[i] - mean) * rate);
-        }
-    } else {
-#pragma omp simd reduction(+ : g1, g2)
-        for (int64_t i = 0; i < c; i++) {
-            g1 += dy[i];
-            g2 += dy[i] * ((x[i] - mean) * rate);
-        }
-    }
+    real g1, g2;
+    if (w)
+        row_sums(c, x, dy, mean, rate, w, &g1, &g2);
+    else
+        row_sums(c, x, dy, mean, rate, NULL, &g1, &g2);
     if (o->kind == K_NORM_L2)
         g2 = (double)rate * o->epsilon >= 1 - 1e-6 ? 0 : g2;
     else
         g2 /= (real)c;
     g1 = o->kind == K_NORM_MEAN ? g1 / (real)c : 0;
+    if (w && dw && db) {
+#pragma omp simd
+        for (int64_t i = 0; i < c; i++) {
+            const real h = (x[i] - mean) * rate;
+            dx[i] = rate * (dy[i] * w[i] - g1 - h * g2);
+            dw[i] += dy[i] * h;
+            db[i] += dy[i];
+        }
+        return;
+    }
     if (w) {
 #pragma omp simd
         for (int64_t i = 0; i < c; i++) dx[i] = rate * (dy[i] * w[i] - g1 - (x[i] - mean) * rate * g2);

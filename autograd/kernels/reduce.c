@@ -1,5 +1,5 @@
 /* Sums. Every sum is cut into parts by the shape alone and the parts are added in order. */
-#include "kernel.h"
+#include "vector.h"
 
 #include <math.h>
 
@@ -70,33 +70,125 @@ void K(sum_rows)(int64_t rows, int64_t columns, const real *x, real *y, void *sc
         for (int64_t c = 0; c < columns; c++) y[c] += parts[t * columns + c];
 }
 
+/* ---- over any axes --------------------------------------------------------------------------------------------------- */
+
+/* Neighbouring axes that are all summed or all kept count as one. Sizes and strides, the last axis first. */
+typedef struct axes {
+    int count;
+    int64_t size[6], stride[6];
+} axes;
+
+typedef struct sums {
+    int64_t inner; /* size of the last axis */
+    bool inner_summed;
+    axes kept, summed; /* those before it */
+} sums;
+
+static sums find_axes(int rank, const int64_t *shape, const int64_t *out_shape)
+{
+    sums s = {.inner = 1};
+    int64_t stride = 1, *grows = NULL;
+    bool was_summed = false;
+    for (int axis = rank - 1; axis >= 0; stride *= shape[axis--]) {
+        const bool is_summed = out_shape[axis] != shape[axis];
+        if (shape[axis] == 1) continue;
+        if (!grows) {
+            s.inner_summed = is_summed;
+            grows = &s.inner;
+        } else if (is_summed != was_summed) {
+            axes *to = is_summed ? &s.summed : &s.kept;
+            to->stride[to->count] = stride;
+            grows = &to->size[to->count++];
+            *grows = 1;
+        }
+        *grows *= shape[axis];
+        was_summed = is_summed;
+    }
+    return s;
+}
+
+/* How many places the axes have, and where in x place i is. */
+static int64_t places(const axes *a)
+{
+    int64_t n = 1;
+    for (int i = 0; i < a->count; i++) n *= a->size[i];
+    return n;
+}
+
+static inline int64_t place(const axes *a, int64_t at)
+{
+    int64_t offset = 0;
+    for (int i = 0; i < a->count; i++) {
+        offset += at % a->size[i] * a->stride[i];
+        at /= a->size[i];
+    }
+    return offset;
+}
+
+enum { VECTORS = 4, RUN = 1024, ROWS = 64 };
+
+/* The sum of n neighbours, in double per RUN of them. */
+static double sum_run(int64_t n, const real *x)
+{
+    double total = 0;
+    for (int64_t from = 0; from < n; from += RUN) {
+        const int64_t end = least(from + RUN, n);
+        kv sum[VECTORS] = {0};
+        real rest = 0;
+        int64_t i = from;
+        for (; i + VECTORS * VL <= end; i += VECTORS * VL)
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) sum[v] += k_load(x + i + v * VL);
+        for (; i + VL <= end; i += VL) sum[0] += k_load(x + i);
+        for (; i < end; i++) rest += x[i];
+        total += (double)k_add_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])) + (double)rest;
+    }
+    return total;
+}
+
+/* y[0..count) = sums of rows of x at the places of `summed`, in double per ROWS of them; whole vectors if `vectors` is not 0. */
+K_INLINE void sum_slice(const int vectors, int64_t count, const axes *summed, const real *x, real *y)
+{
+    const int64_t rows = places(summed), high = summed->count ? summed->size[0] : 1;
+    double total[VECTORS * VL] = {0};
+    for (int64_t from = 0, end; from < rows; from = end) {
+        end = least(least(from + ROWS, rows), (from / high + 1) * high); /* rows of equal distance */
+        const real *row = x + place(summed, from);
+        kv sum[VECTORS] = {0};
+        real some[VECTORS * VL] = {0};
+        for (int64_t r = from; r < end; r++, row += summed->stride[0]) {
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) sum[v] += k_load(row + v * VL);
+            for (int64_t i = 0; !vectors && i < count; i++) some[i] += row[i];
+        }
+        for (int v = 0; v < vectors; v++) k_store(some + v * VL, sum[v]);
+        for (int64_t i = 0; i < count; i++) total[i] += (double)some[i];
+    }
+    for (int64_t i = 0; i < count; i++) y[i] = (real)total[i];
+}
+
 /* y[o] = sum of x over the axes where y has 1; shapes of equal rank. Each y has one writer. */
 void K(sum_axes)(int rank, const int64_t *shape, const int64_t *out_shape, const real *x, real *y)
 {
-    int64_t outs = 1, reduced = 1, stride[6];
-    for (int axis = rank - 1, s = 0; axis >= 0; axis--, s++) {
-        stride[axis] = axis == rank - 1 ? 1 : stride[axis + 1] * shape[axis + 1];
-        outs *= out_shape[axis];
-        reduced *= out_shape[axis] == 1 ? shape[axis] : 1;
+    const sums s = find_axes(rank, shape, out_shape);
+    const int64_t kept = places(&s.kept), summed = places(&s.summed), wide = VECTORS * VL;
+    const int64_t slices = (s.inner + wide - 1) / wide;
+    if (s.inner_summed) {
+#pragma omp parallel for schedule(static) if (kept * summed * s.inner > 32768)
+        for (int64_t o = 0; o < kept; o++) {
+            double sum = 0;
+            for (int64_t r = 0; r < summed; r++) sum += sum_run(s.inner, x + place(&s.kept, o) + place(&s.summed, r));
+            y[o] = (real)sum;
+        }
+        return;
     }
-#pragma omp parallel for schedule(static) if (outs * reduced > 32768)
-    for (int64_t o = 0; o < outs; o++) {
-        int64_t base = 0, rest = o;
-        for (int axis = rank - 1; axis >= 0; axis--) {
-            if (out_shape[axis] == 1) continue;
-            base += rest % out_shape[axis] * stride[axis];
-            rest /= out_shape[axis];
-        }
-        double sum = 0;
-        for (int64_t r = 0; r < reduced; r++) {
-            int64_t at = base, left = r;
-            for (int axis = rank - 1; axis >= 0; axis--) {
-                if (out_shape[axis] != 1) continue;
-                at += left % shape[axis] * stride[axis];
-                left /= shape[axis];
-            }
-            sum += (double)x[at];
-        }
-        y[o] = (real)sum;
+#pragma omp parallel for schedule(static) if (kept * summed * s.inner > 32768)
+    for (int64_t t = 0; t < kept * slices; t++) {
+        const int64_t o = t / slices, i = t % slices * wide, count = least(wide, s.inner - i);
+        const real *from = x + place(&s.kept, o) + i;
+        if (count == wide)
+            sum_slice(VECTORS, wide, &s.summed, from, y + o * s.inner + i);
+        else
+            sum_slice(0, count, &s.summed, from, y + o * s.inner + i);
     }
 }

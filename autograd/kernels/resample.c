@@ -13,21 +13,43 @@
 
 enum { TILE = 16384 };
 
-/* to += or = weight * from */
-K_INLINE void blend(int64_t n, const real *from, real weight, bool first, real *to)
+enum { TOGETHER = 4 }; /* source rows that are added up in one pass */
+
+K_INLINE void blend_some(const int count, int64_t n, const real *restrict from, const real *weight, bool add,
+                         real *restrict to)
 {
-    if (first && weight == 1)
-        memcpy(to, from, (size_t)n * sizeof *to);
-    else if (first)
 #pragma omp simd
-        for (int64_t i = 0; i < n; i++) to[i] = weight * from[i];
-    else
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) to[i] += weight * from[i];
+    for (int64_t i = 0; i < n; i++) {
+        real sum = add ? to[i] : 0;
+#pragma GCC unroll 4
+        for (int j = 0; j < count; j++) sum += weight[j] * from[j * n + i];
+        to[i] = sum;
+    }
 }
 
-/* One pixel of c channels from `count` neighbours: sums stay in registers, a vector of channels at a time. */
-K_INLINE void mix(int64_t c, int count, const real *weight, const real *from, real *to)
+/* to = sum of `count` rows of n numbers, `n` apart, each times its weight */
+static void blend(int count, int64_t n, const real *from, const real *weight, real *to)
+{
+    if (count == 1 && weight[0] == 1) {
+        memcpy(to, from, (size_t)n * sizeof *to);
+        return;
+    }
+    if (count == 0) memset(to, 0, (size_t)n * sizeof *to);
+    for (int j = 0; j < count; j += TOGETHER, from += TOGETHER * n) {
+        const int some = count - j < TOGETHER ? count - j : TOGETHER;
+        if (some == 4)
+            blend_some(4, n, from, weight + j, j > 0, to);
+        else if (some == 3)
+            blend_some(3, n, from, weight + j, j > 0, to);
+        else if (some == 2)
+            blend_some(2, n, from, weight + j, j > 0, to);
+        else
+            blend_some(1, n, from, weight + j, j > 0, to);
+    }
+}
+
+/* One pixel of c channels from `count` neighbours: sums stay in registers, two vectors of channels at a time. */
+K_INLINE void mix(int64_t c, const int count, const real *weight, const real *from, real *to)
 {
     int64_t i = 0;
     for (; i + 2 * VL <= c; i += 2 * VL) {
@@ -53,6 +75,10 @@ static void columns(const k_taps *t, int64_t c, const real *line, real *y)
         const int count = t->count[ox];
         if (count == 1 && weight[0] == 1)
             for (int64_t i = 0; i < c; i++) y[ox * c + i] = from[i];
+        else if (count == 2)
+            mix(c, 2, weight, from, y + ox * c);
+        else if (count == 4)
+            mix(c, 4, weight, from, y + ox * c);
         else
             mix(c, count, weight, from, y + ox * c);
     }
@@ -63,10 +89,7 @@ static void resample_row(const k_taps *v, const k_taps *h, int64_t oy, int64_t c
     const int64_t wide = h->in * c;
     const real *weight = v->weight + oy * v->width, *from = x + v->start[oy] * wide;
     const bool single = v->count[oy] == 1 && weight[0] == 1;
-    real *sum = h->identity ? y : line;
-    if (v->count[oy] == 0) memset(sum, 0, (size_t)wide * sizeof *sum);
-    if (!single || h->identity)
-        for (int j = 0; j < v->count[oy]; j++) blend(wide, from + j * wide, weight[j], j == 0, sum);
+    if (!single || h->identity) blend(v->count[oy], wide, from, weight, h->identity ? y : line);
     if (!h->identity) columns(h, c, single ? from : line, y);
 }
 

@@ -27,7 +27,13 @@ static inline real smallest(int64_t n, const real *x)
 /* The first place of a value, 0 if it is nowhere. */
 static inline int32_t place(int64_t n, const real *x, real value)
 {
-    for (int64_t i = 0; i < n; i++)
+    int64_t from = 0;
+    for (int found = 0; from + BLOCK <= n; from += BLOCK) {
+#pragma omp simd reduction(| : found)
+        for (int64_t i = from; i < from + BLOCK; i++) found |= x[i] == value;
+        if (found) break;
+    }
+    for (int64_t i = from; i < n; i++)
         if (x[i] == value) return (int32_t)i;
     return 0;
 }
@@ -47,11 +53,16 @@ void K(argmin)(int64_t rows, int64_t width, const real *x, int32_t *y)
 /* e^(x - max) of up to BLOCK numbers, 0 where x is NaN; their sum by eight lanes. */
 static inline double weights(int64_t n, const real *x, real max, real *w)
 {
+    const kv one = (kv){0} + 1, zero = {0};
     double lane[8] = {0};
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-        const real e = k_exp_one(x[i] - max);
-        w[i] = k_choose_one(x[i] == max, 1, k_choose_one(e == e, e, 0));
+    for (int64_t i = 0; i < BLOCK; i += VL) {
+        kv e = zero;
+        if (i < n) {
+            const kv v = i + VL <= n ? k_load(x + i) : k_load_some(x + i, n - i);
+            e = k_exp(v - max);
+            e = k_choose(v == max, one, k_choose(e == e, e, zero));
+        }
+        k_store(w + i, e);
     }
     for (int64_t i = n; i < BLOCK; i++) w[i] = 0;
     for (int64_t i = 0; i < BLOCK; i += 8)
@@ -60,57 +71,67 @@ static inline double weights(int64_t n, const real *x, real max, real *w)
     return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
-/* What values weigh: one each (top-k), or their probability times a constant (top-p). */
-static double mass(int64_t n, const real *v, bool count, real max)
+/* The sum of the weights of a row. */
+static double mass(int64_t n, const real *x, real max)
 {
     real w[BLOCK];
     double sum = 0;
-    if (count) return (double)n;
-    for (int64_t i = 0; i < n; i += BLOCK) sum += weights(k_min(BLOCK, n - i), v + i, max, w);
+    for (int64_t i = 0; i < n; i += BLOCK) sum += weights(k_min(BLOCK, n - i), x + i, max, w);
     return sum;
 }
 
-/* Puts v[from..to) in the order: more than pivot, equal, less; the two borders are returned. */
-static inline void split(real *v, int64_t from, int64_t to, real pivot, int64_t border[2])
+/* Whole numbers in the order of the reals, and back: negative ones count down in their bits. */
+static inline k_lane order_of(real x)
 {
-    int64_t more = from, at = from, less = to;
-    while (at < less) {
-        const real value = v[at];
-        if (value > pivot)
-            v[at++] = v[more], v[more++] = value;
-        else if (value < pivot)
-            v[at] = v[--less], v[less] = value;
-        else
-            at++;
-    }
-    border[0] = more, border[1] = less;
+    const k_lane bits = k_bits_one(x);
+    return bits < 0 ? ~bits ^ K_SIGN : bits;
 }
 
-static inline real middle(real a, real b, real c)
+static inline real real_of(k_lane order) { return k_from_bits_one(order < 0 ? ~(order ^ K_SIGN) : order); }
+
+enum { PART = 256 };
+
+/* How many of a row are not below v, or what they weigh together (w not NULL): single parts in `real`, their sum in double. What is
+ * not counted adds zeros, so a larger v never gives more. */
+K_INLINE double share_of(const bool weighed, int64_t n, const real *x, const real *w, real v)
 {
-    const real low = a < b ? a : b, high = a < b ? b : a;
-    return c < low ? low : c > high ? high : c;
+    const kv one = (kv){0} + 1;
+    double total = 0;
+    int64_t i = 0;
+    while (i + VL <= n) {
+        const int64_t end = k_min(i + PART, n);
+        kv sum[2] = {0};
+        for (; i + 2 * VL <= end; i += 2 * VL)
+#pragma GCC unroll 2
+            for (int j = 0; j < 2; j++) {
+                const int64_t at = i + j * VL;
+                sum[j] += (kv)((k_load(x + at) >= v) & (ki)(weighed ? k_load(w + at) : one));
+            }
+        for (; i + VL <= end; i += VL) sum[0] += (kv)((k_load(x + i) >= v) & (ki)(weighed ? k_load(w + i) : one));
+        total += (double)k_add_lanes(sum[0] + sum[1]);
+    }
+    for (; i < n; i++) total += x[i] >= v ? weighed ? (double)w[i] : 1 : 0;
+    return total;
 }
 
-/* The smallest value v of the row for which the weight of all larger values is less than `target`: quick selection by weight.
- * Reorders the row, which has no NaN. */
-static real last_kept(int64_t n, real *v, bool count, real max, double target)
+static double share_from(int64_t n, const real *x, const real *w, real v)
 {
-    int64_t from = 0, to = n, border[2];
-    double before = 0;
-    while (to - from > 1) {
-        const real pivot = middle(v[from], v[from + (to - from) / 2], v[to - 1]);
-        split(v, from, to, pivot, border);
-        const double more = mass(border[0] - from, v + from, count, max);
-        const double equal = (double)(border[1] - border[0]) * mass(1, &pivot, count, max);
-        if (border[0] > from && before + more >= target)
-            to = border[0];
-        else if (border[1] == to || before + more + equal >= target)
-            return pivot;
+    return w ? share_of(true, n, x, w, v) : share_of(false, n, x, NULL, v);
+}
+
+/* The largest value v for which the share of those not below it is at least `target`, -inf if there is none: bisection over the numbers
+ * between. */
+static real last_kept(int64_t n, const real *x, const real *w, real max, double target)
+{
+    k_lane low = order_of(-(real)INFINITY), high = order_of(max);
+    while (low < high) {
+        const k_lane half = (low & high) + ((low ^ high) >> 1), middle = half + ((low ^ high) & 1); /* rounded up */
+        if (share_from(n, x, w, real_of(middle)) >= target)
+            low = middle;
         else
-            before += more + equal, from = border[1];
+            high = middle - 1;
     }
-    return v[from];
+    return real_of(low);
 }
 
 static inline void keep_from(int64_t n, const real *x, real threshold, real *y)
@@ -119,23 +140,31 @@ static inline void keep_from(int64_t n, const real *x, real threshold, real *y)
     for (int64_t i = 0; i < n; i++) y[i] = x[i] >= threshold ? x[i] : (real)-INFINITY;
 }
 
-/* The row of y is the memory that is reordered; y is not x. */
-static void filter(int64_t n, const real *x, int64_t k_first, double p, real *y)
+/* Weights of a row are in y's until its results are; y is not x. */
+static void filter_mass(int64_t n, const real *x, double p, real *y)
 {
-    for (int64_t i = 0; i < n; i++) y[i] = x[i] == x[i] ? x[i] : (real)-INFINITY;
-    const real max = largest(n, y);
-    const double target = k_first ? (double)k_first : p * mass(n, y, false, max);
-    keep_from(n, x, last_kept(n, y, k_first > 0, max, target), y);
+    const real max = largest(n, x);
+    real w[BLOCK];
+    for (int64_t i = 0; i < n; i += BLOCK) {
+        weights(k_min(BLOCK, n - i), x + i, max, w);
+        memcpy(y + i, w, (size_t)k_min(BLOCK, n - i) * sizeof *y);
+    }
+    const double target = p * share_from(n, x, y, -(real)INFINITY);
+    keep_from(n, x, last_kept(n, x, y, max, target), y);
 }
 
 void K(top_k)(int64_t rows, int64_t width, int64_t count, const real *x, real *y)
 {
-    EACH_ROW filter(width, x + r * width, count, 0, y + r * width);
+    EACH_ROW
+    {
+        const real *row = x + r * width;
+        keep_from(width, row, last_kept(width, row, NULL, largest(width, row), (double)count), y + r * width);
+    }
 }
 
 void K(top_p)(int64_t rows, int64_t width, double p, const real *x, real *y)
 {
-    EACH_ROW filter(width, x + r * width, 0, p, y + r * width);
+    EACH_ROW filter_mass(width, x + r * width, p, y + r * width);
 }
 
 void K(min_p)(int64_t rows, int64_t width, double log_p, const real *x, real *y)
@@ -156,7 +185,7 @@ static int32_t draw(int64_t n, const real *x, double u)
     const real max = largest(n, x);
     real w[BLOCK];
     double sum = 0;
-    const double total = mass(n, x, false, max);
+    const double total = mass(n, x, max);
     for (int64_t at = 0; at < n; at += BLOCK) {
         const double block = weights(k_min(BLOCK, n - at), x + at, max, w);
         double inside = 0;

@@ -13,9 +13,6 @@
 #define KERNELS_VECTOR_MATH_H
 
 #include <math.h>
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
 
 #include "vector.h"
 
@@ -42,6 +39,14 @@ K_INLINE real k_choose_one(bool condition, real yes, real no)
     const k_lane mask = -(k_lane)condition;
     return k_from_bits_one((mask & k_bits_one(yes)) | (~mask & k_bits_one(no)));
 }
+
+K_INLINE real k_least_one(real a, real b) { return k_choose_one(a < b, a, b); }
+K_INLINE real k_most_one(real a, real b) { return k_choose_one(a > b, a, b); }
+K_INLINE real k_by_sign_one(real x, real negative, real positive)
+{
+    return k_choose_one(k_bits_one(x) < 0, negative, positive);
+}
+K_INLINE real k_reciprocal_one(real x) { return 1 / x; }
 
 /* Whole vectors. */
 #define V                  kv
