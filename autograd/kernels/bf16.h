@@ -23,7 +23,7 @@ K_INLINE kv k_pairs_add(kv sum, k_pairs b, k_pair a)
     return (kv)_mm512_dpbf16_ps((__m512)sum, (__m512bh)b, (__m512bh)_mm512_set1_epi32((int)a));
 }
 
-K_INLINE __mmask16 k_first(int64_t n) { return n < VL ? (__mmask16)((1u << n) - 1) : (__mmask16)0xffff; }
+K_INLINE __mmask16 k_first(int64_t n) { return (__mmask16)(n < VL ? 0xffffu >> (VL - n) : 0xffffu); }
 
 /* Two vectors of bf16 one after the other to pairs of both. */
 K_INLINE __m512i k_order(void)
