@@ -5,8 +5,12 @@
  *   hard: the one-hot vector of the largest y, with the gradient of y        evaluation: the row of the largest logit, no noise
  *   kl = mean over positions of sum_j p_j ln(p_j K + 1e-10), p = softmax(l) without noise or temperature
  *
+ * no_table: latents = y, in evaluation the one-hot vector; the decoder's first layer is the table, as in the dVAE.
+ *
  * The codes are those of the largest logits in training too. Temperature and weight of kl are closed forms of the step. */
 #include "codebook.h"
+
+static int64_t inner(const nn_quantizer_opt *o) { return o->no_table ? o->K : o->code_dim ? o->code_dim : o->D; }
 
 static int64_t channels(const nn_quantizer_opt *o) { return o->K; }
 
@@ -14,6 +18,11 @@ static ag_err check(const nn_quantizer_opt *o)
 {
     if (o->K < 2) return ag_fail(AG_ERR_USAGE, "quantizer=gumbel: codes=%lld; give 2 or more", (long long)o->K);
     if (o->tau < 0 || o->tau_end < 0) return ag_fail(AG_ERR_USAGE, "quantizer=gumbel: a temperature below 0");
+    if (o->no_table && o->code_dim)
+        return ag_fail(AG_ERR_USAGE,
+                       "quantizer=gumbel: without a table its latents are the %lld shares of the codes; "
+                       "leave code_dim=%lld out",
+                       (long long)o->K, (long long)o->code_dim);
     return AG_OK;
 }
 
@@ -49,15 +58,16 @@ static ag_tensor *divergence(ag_tensor *logits, int64_t K)
 static nn_quantized quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o, ag_tensor *step)
 {
     nn_quantized q = {0};
-    ag_tensor *e = table(s, o);
+    ag_tensor *e = o->no_table ? NULL : table(s, o);
     q.codes = ag_argmax(z);
     q.counts = ag_count(q.codes, o->K);
     if (s.training) {
         ag_tensor *tau = temperature(s, o, step);
-        q.latents = ag_matmul(relaxed(s, z, o, tau), e, false, false);
+        q.latents = relaxed(s, z, o, tau);
+        if (e) q.latents = ag_matmul(q.latents, e, false, false);
         nn__add_counter(&q, "temperature", tau, false);
     } else {
-        q.latents = ag_gather(e, q.codes);
+        q.latents = e ? ag_gather(e, q.codes) : ag_one_hot(q.codes, o->K);
     }
     nn__add_term(&q, "kl", divergence(z, o->K), o->kl);
     nn__schedule_kl(&q, o, step);
@@ -66,8 +76,8 @@ static nn_quantized quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o
 
 static ag_tensor *lookup(nn_scope s, ag_tensor *codes, const nn_quantizer_opt *o)
 {
-    return ag_gather(table(s, o), codes);
+    return o->no_table ? ag_one_hot(codes, o->K) : ag_gather(table(s, o), codes);
 }
 
 const nn__quantizer nn__quantizer_gumbel = {
-    .quantize = quantize, .lookup = lookup, .check = check, .channels = channels};
+    .quantize = quantize, .lookup = lookup, .check = check, .inner = inner, .channels = channels};

@@ -153,14 +153,14 @@ static ag_tensor *distance(run *r, const A *o, ag_tensor *y)
     return NULL;
 }
 
-static ag_tensor *pixel_distance(run *r, const A *o, ag_tensor *y)
+ag_tensor *adversarial_pixels(run *r, const A *o, ag_tensor *y)
 {
     switch ((pixel_loss)o->pixel_loss) {
     case PIXEL_L1: return nn_l1(y, r->images);
     case PIXEL_HUBER: return nn_huber(y, r->images, 1);
     case PIXEL_L2: break;
     }
-    return r->mse;
+    return nn_mse(y, r->images);
 }
 
 /* ---- the two sides ------------------------------------------------------------------------------------------------------------- */
@@ -244,7 +244,7 @@ void adversarial_losses(run *r, const A *o, ag_tensor *pixels, ag_tensor *y, con
     r->reconstruction = y;
     if (!r->training || !y) return;
     r->mse = nn_mse(y, r->images);
-    if (!pixels) pixels = pixel_distance(r, o, y);
+    if (!pixels) pixels = adversarial_pixels(r, o, y);
     ag_tensor *seen = distance(r, o, y), *nll = pixels;
     if (seen) nll = ag_add(pixels, ag_scale(seen, o->perceptual_factor));
     const bool adapts = o->discriminator && o->adaptive;

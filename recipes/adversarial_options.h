@@ -58,6 +58,8 @@ extern const option_table adversarial_option_table;
 /* Contradicting options, those of the quantizer too, for a recipe's check function. */
 ag_err adversarial_check(const struct adversarial_options *o, const image_shape *image);
 
+/* pixel_loss of y and r->images. */
+ag_tensor *adversarial_pixels(run *r, const struct adversarial_options *o, ag_tensor *y);
 /* The losses of the reconstruction y [N,H,W,C] of r->images, in the range of the recipe, added to those that the quantizer has left in r,
  * then the phases "generator" (of the parameters whose names begin with one of `parts`, ended by NULL) and "discriminator". Sets
  * r->reconstruction and r->mse. `pixels`: a weighted loss of the recipe's own in place of pixel_loss, NULL: that. `last`: scope of

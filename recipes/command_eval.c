@@ -8,7 +8,20 @@
 #include "model.h"
 #include "terminal.h"
 
-static void print_text(const evaluation *e, const model *m, const char *data, const char *split)
+/* What a level of a hierarchical model makes alone. */
+typedef struct level_share {
+    double nmse, psnr, ssim;
+} level_share;
+
+static void print_levels(const evaluation *e, const level_share *levels)
+{
+    for (int i = 0; levels && i < e->grids; i++)
+        printf("  level %d alone   nmse %.5f, psnr %.3f dB, ssim %.5f (other levels: their mean)\n", i, levels[i].nmse,
+               levels[i].psnr, levels[i].ssim);
+}
+
+static void print_text(const evaluation *e, const level_share *levels, const model *m, const char *data,
+                       const char *split)
 {
     printf("%s (step %lld%s) on %s, split %s\n", m->path, (long long)m->step,
            m->averages ? ", averages of the weights" : "", data, split);
@@ -21,18 +34,37 @@ static void print_text(const evaluation *e, const model *m, const char *data, co
     printf("  bits per pixel  %.4f      (fixed length)\n", e->bits_per_pixel);
     for (int q = 0; q < e->n_codebooks; q++) {
         const evaluation_codebook *c = &e->codebooks[q];
-        printf("  codebook        %lld of %lld codes used (%.1f%%), perplexity %.1f\n", (long long)c->used,
-               (long long)c->codes, 100 * c->usage, c->perplexity);
+        if (e->grids > 1)
+            printf("  level %d, %3lldx%-3lld", c->level, (long long)c->grid[0], (long long)c->grid[1]);
+        else
+            printf("  codebook       ");
+        printf(" %lld of %lld codes used (%.1f%%), perplexity %.1f\n", (long long)c->used, (long long)c->codes,
+               100 * c->usage, c->perplexity);
+    }
+    print_levels(e, levels);
+}
+
+static void add_levels(cJSON *object, const evaluation *e, const level_share *levels)
+{
+    cJSON *list = levels ? cJSON_AddArrayToObject(object, "levels_alone") : NULL;
+    for (int i = 0; list && i < e->grids; i++) {
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddNumberToObject(item, "nmse", levels[i].nmse);
+        cJSON_AddNumberToObject(item, "psnr", levels[i].psnr);
+        cJSON_AddNumberToObject(item, "ssim", levels[i].ssim);
+        cJSON_AddItemToArray(list, item);
     }
 }
 
-static ag_err print_result(const evaluation *e, const model *m, const char *data, const char *split, bool json)
+static ag_err print_result(const evaluation *e, const level_share *levels, const model *m, const char *data,
+                           const char *split, bool json)
 {
     if (!json) {
-        print_text(e, m, data, split);
+        print_text(e, levels, m, data, split);
     } else {
         cJSON *object = evaluation_to_json(e);
         cJSON_AddStringToObject(object, "weights", m->averages ? "average" : "last");
+        add_levels(object, e, levels);
         char *text = object ? cJSON_Print(object) : NULL;
         cJSON_Delete(object);
         if (!text) return ag_fail(AG_ERR_MEMORY, "no memory to print the result");
@@ -45,8 +77,29 @@ static ag_err print_result(const evaluation *e, const model *m, const char *data
 typedef struct arguments {
     const char *data, *split, *usage;
     int64_t images;
-    bool json, last_weights;
+    bool json, last_weights, levels;
 } arguments;
+
+/* Each level alone, into shares[RUN_QUANTIZERS]. */
+static ag_err measure_levels(model *m, data_set *set, int64_t n, const int64_t *indices, level_share *shares)
+{
+    const image_shape shape = images_shape(set);
+    const int grids = recipe_grids(m->recipe, m->options, &shape);
+    ag_err err = AG_OK;
+    if (grids < 2)
+        return ag_fail(AG_ERR_USAGE, "--levels: the model of %s has one grid of codes; leave the option out", m->path);
+    for (m->only = 1; !err && m->only <= grids; m->only++) {
+        run *r = NULL;
+        evaluation e = {0};
+        err = model_run(&r, m, RUN_RECONSTRUCT, &shape);
+        if (!err) err = evaluate(&e, r, set, n, indices, m->variance, "evaluating a level");
+        shares[m->only - 1] = (level_share){e.nmse, e.psnr, e.ssim};
+        evaluation_free(&e);
+        run_free(r);
+    }
+    m->only = 0;
+    return err;
+}
 
 static ag_err run_eval(const char *name, const arguments *a)
 {
@@ -54,6 +107,7 @@ static ag_err run_eval(const char *name, const arguments *a)
     data_set *set = NULL;
     run *r = NULL;
     evaluation e = {0};
+    level_share shares[RUN_QUANTIZERS];
     data_split split;
     const int64_t *indices;
     int64_t n;
@@ -65,13 +119,15 @@ static ag_err run_eval(const char *name, const arguments *a)
     if ((err = model_run(&r, m, RUN_RECONSTRUCT, &shape))) goto out;
     if (a->images && a->images < n) n = a->images;
     if ((err = evaluate(&e, r, set, n, indices, m->variance, "evaluating"))) goto out;
+    if (a->levels && (err = measure_levels(m, set, n, indices, shares))) goto out;
     terminal_end_live();
     if (a->usage && !e.n_codebooks)
         err = ag_fail(AG_ERR_USAGE, "--usage: the model of %s has no codebook", m->path);
     else if (a->usage)
         err = chart_usage_png(a->usage, e.codebooks[0].codes, e.codebooks[0].counts);
-    if (!err) err = print_result(&e, m, a->data, images_split_name(split), a->json);
+    if (!err) err = print_result(&e, a->levels ? shares : NULL, m, a->data, images_split_name(split), a->json);
 out:
+    terminal_end_live();
     evaluation_free(&e);
     run_free(r);
     data_set_close(set);
@@ -90,6 +146,9 @@ int command_eval(const command *c, int argc, char **argv)
         {"json", 0, FLAG_ON, &a.json, NULL, "print one JSON object and nothing else", 0, 0},
         {"last-weights", 0, FLAG_ON, &a.last_weights, NULL,
          "the weights of the last step, where the run kept averages (option average)", 0, 0},
+        {"levels", 0, FLAG_ON, &a.levels, NULL,
+         "of a model with several grids of codes: each level alone, the latents of the others replaced by their mean",
+         0, 0},
         {"usage", 0, FLAG_TEXT, &a.usage, "FILE.png", "draw how often each code is used, most used first", 0, 0},
         {0},
     };

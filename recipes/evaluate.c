@@ -109,10 +109,15 @@ static ag_err start(evaluation *e, const run *r)
     memset(e, 0, sizeof *e);
     e->ssim_window = metric_ssim_window(r->build.image.height, r->build.image.width);
     e->n_codebooks = run_books(r);
+    e->grids = recipe_grids(r->recipe, r->options, &r->build.image);
     for (int q = 0, at = 0; q < r->n_quantizers; q++)
         for (int i = 0; i < r->quantizers[q].books && at < e->n_codebooks; i++, at++) {
             const int64_t K = e->codebooks[at].codes = r->quantizers[q].K;
-            if (!(e->codebooks[at].counts = calloc((size_t)K, sizeof(double))))
+            evaluation_codebook *c = &e->codebooks[at];
+            c->level = q;
+            c->book = i;
+            r->recipe->grid(r->options, &r->build.image, q, &c->grid[0], &c->grid[1]);
+            if (!(c->counts = calloc((size_t)K, sizeof(double))))
                 return ag_fail(AG_ERR_MEMORY, "no memory for the counts of %lld codes", (long long)K);
         }
     return AG_OK;
@@ -180,6 +185,9 @@ cJSON *evaluation_to_json(const evaluation *e)
         cJSON_AddNumberToObject(item, "used", (double)c->used);
         cJSON_AddNumberToObject(item, "usage", c->usage);
         cJSON_AddNumberToObject(item, "perplexity", c->perplexity);
+        if (e->grids > 1) cJSON_AddNumberToObject(item, "level", c->level);
+        if (e->grids > 1)
+            cJSON_AddItemToObject(item, "grid", cJSON_CreateIntArray((int[]){(int)c->grid[0], (int)c->grid[1]}, 2));
         cJSON_AddItemToArray(list, item);
     }
     cJSON_AddItemToObject(o, "codebooks", list);

@@ -7,8 +7,10 @@
 #include "images.h"
 #include "recipe.h"
 
-/* One for every codebook, depth of a residual quantizer, head or scale. */
+/* One for every codebook, depth of a residual quantizer, head or scale, level of a hierarchical model. */
 typedef struct evaluation_codebook {
+    int level, book; /* of which grid of codes, which of its codebooks */
+    int64_t grid[2]; /* rows and columns of that grid */
     int64_t codes, used;
     double usage;      /* used / codes: over all images evaluated */
     double perplexity; /* of the distribution over all images evaluated */
@@ -24,6 +26,7 @@ typedef struct evaluation {
     double ssim;           /* metric_ssim, mean over images */
     int ssim_window;       /* 11, smaller for small images */
     double bits_per_pixel; /* fixed length: codes of an image * log2 K / (H * W); 0 without a codebook */
+    int grids;             /* of codes; more than one in a hierarchical model */
     int n_codebooks;
     evaluation_codebook codebooks[RUN_BOOKS];
 } evaluation;

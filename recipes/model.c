@@ -109,7 +109,8 @@ static ag_err check_image(const model *m, const image_shape *image)
 
 ag_err model_run(run **out, model *m, run_mode mode, const image_shape *image)
 {
-    const run_options build = {.mode = mode, .batch = images_batch(image), .image = *image, .variance = m->variance};
+    const run_options build = {
+        .mode = mode, .batch = images_batch(image), .image = *image, .variance = m->variance, .only = m->only};
     ag_err err = check_image(m, image);
     *out = NULL;
     if (err) return err;

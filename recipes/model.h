@@ -15,6 +15,7 @@ typedef struct model {
     double variance;   /* of the training pixels, pixel / 255 */
     int64_t step;
     bool last_weights; /* to be set before model_run: the weights of the last step, even if there are averages */
+    int only;          /* to be set before model_run: number from 1 of a level alone (run_options); 0: all */
     int averages;      /* set by model_run: how many weights are averages */
     cJSON *state;
 } model;

@@ -73,6 +73,8 @@ static const option rows[] = {
     OPTION_INT(Q, kl_steps, 0, 1e9, "dVAE", "steps over which that weight rises from 0, half a cosine (0: at once)"),
     OPTION_FLAG(Q, kl_sum, "LDM", "gaussian: divergence summed over an image instead of the mean over latents"),
     OPTION_FLAG(Q, hard, "VQGAN", "gumbel: one-hot choice with the gradient of the soft one"),
+    OPTION_FLAG(Q, table, "VQGAN",
+                "gumbel: latents are rows of a table; false: the shares of the codes, and dim is 0 or codes (dVAE)"),
     OPTION_REAL(Q, tau, 1e-6, 1e6, "dVAE", "gumbel: temperature at the start"),
     OPTION_REAL(Q, tau_end, 1e-6, 1e6, "dVAE", "gumbel: temperature at the end"),
     OPTION_INT(Q, tau_steps, 0, 1e9, "dVAE", "gumbel: steps between the two"),
@@ -99,6 +101,7 @@ static void set_other(nn_quantizer_opt *q, const struct quantizer_options *o)
     q->kl_steps = o->kl_steps;
     q->kl_sum = o->kl_sum;
     q->hard = o->hard;
+    q->no_table = !o->table;
     q->tau = o->tau;
     q->tau_end = o->tau_end;
     q->tau_steps = o->tau_steps;
@@ -147,20 +150,25 @@ ag_err quantizer_check(const struct quantizer_options *o)
     return nn_quantizer_check(&q);
 }
 
-/* The name of a term in the log: as it is, or with the scope before it when a model has several quantizers. */
-static const char *full_name(const run *r, const char *scope, const char *name)
+void quantized(run *r, const struct quantizer_options *o, int n, const char *const *scopes, const nn_quantized *q)
 {
-    return r->n_quantizers > 1 ? nn_in(nn_in(r->root, scope), name).name : name;
+    const nn_quantizer_opt options = quantizer_opt(o);
+    for (int i = 0; i < n; i++) {
+        const nn_scope s = nn_in(r->root, scopes[i]);
+        if (q[i].rows && nn_quantizer_starts_from_data(&options)) run_start(r, s.name, q[i].rows, &options);
+        if (q[i].codes || q[i].n_counters) run_quantizer(r, &q[i]);
+        for (int j = 0; j < q[i].n_terms; j++) {
+            const nn_quantized_term *t = &q[i].terms[j];
+            run_loss_by(r, n > 1 || r->n_quantizers > 1 ? nn_in(s, t->name).name : t->name, t->value, t->weight, t->factor);
+        }
+    }
 }
 
 ag_tensor *quantize(run *r, const struct quantizer_options *o, const char *scope, ag_tensor *z)
 {
     const nn_quantizer_opt options = quantizer_opt(o);
     const nn_quantized q = nn_quantize(nn_in(r->root, scope), z, &options, r->training ? r->update : NULL);
-    if (q.rows && nn_quantizer_starts_from_data(&options)) run_start(r, scope, q.rows, &options);
-    if (q.codes || q.n_counters) run_quantizer(r, &q);
-    for (int i = 0; i < q.n_terms; i++)
-        run_loss_by(r, full_name(r, scope, q.terms[i].name), q.terms[i].value, q.terms[i].weight, q.terms[i].factor);
+    quantized(r, o, 1, &scope, &q);
     return q.latents;
 }
 

@@ -15,7 +15,7 @@ struct train_options {
     int schedule; /* opt_shape */
     int64_t warmup;
     double lr_last, lr_factor;
-    int64_t lr_every;
+    int64_t lr_every, lr_steps;
     double average;
     char freeze[256];
     int precision; /* ag_precision */
@@ -70,6 +70,9 @@ struct recipe {
 
 /* How many grids of codes the model of the options has; 0: continuous. */
 int recipe_grids(const recipe *r, const void *options, const image_shape *image);
+
+/* Images must be multiples of `factor` in height and width, which option `key`=`value` makes it: AG_ERR_USAGE with the nearest sizes. */
+ag_err recipe_check_size(const image_shape *image, int64_t factor, const char *key, int64_t value);
 
 /* By name; NULL if there is none. */
 const recipe *recipe_find(const char *name);

@@ -46,6 +46,7 @@ static const option rows[] = {
     OPTION_REAL(struct train_options, lr_last, 0, 1, "ours", "share of the peak that the rate ends at"),
     OPTION_REAL(struct train_options, lr_factor, 1e-9, 1, "ours", "of schedule=step"),
     ROW_INT(lr_every, 0, 1e12, "of schedule=step"),
+    ROW_INT(lr_steps, 0, 1e12, "steps after which the rate is at lr_last and stays there (0: all steps)"),
     OPTION_REAL(struct train_options, average, 0, 0.9999999, "Polyak, Juditsky 1992",
                 "decay of averages of the weights, that eval, encode, decode and reconstruct then use; at first "
                 "(1 + t) / (10 + t) if that is less (0: none)"),
@@ -82,6 +83,19 @@ ag_err train_options_check(const struct train_options *o)
     if (o->schedule == OPT_STEP && o->lr_every < 1)
         return ag_fail(AG_ERR_USAGE, "schedule=step: set lr_every, the steps between two cuts of the rate");
     return AG_OK;
+}
+
+ag_err recipe_check_size(const image_shape *image, int64_t factor, const char *key, int64_t value)
+{
+    const int64_t h = image->height / factor * factor, w = image->width / factor * factor;
+    if (h == image->height && w == image->width && h && w) return AG_OK;
+    return ag_fail(AG_ERR_USAGE,
+                   "images of %lldx%lld: height and width must be multiples of %lld (%s=%lld); the nearest sizes are "
+                   "%lldx%lld and %lldx%lld: pack again with --size, or set %s",
+                   (long long)image->width, (long long)image->height, (long long)factor, key, (long long)value,
+                   (long long)(w ? w : factor), (long long)(h ? h : factor),
+                   (long long)(w == image->width ? w : w + factor), (long long)(h == image->height ? h : h + factor),
+                   key);
 }
 
 int recipe_grids(const recipe *r, const void *options, const image_shape *image)

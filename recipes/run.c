@@ -149,7 +149,7 @@ opt_schedule run_schedule(const run *r)
     return (opt_schedule){.rate = o->lr,
                           .shape = (opt_shape)o->schedule,
                           .warmup = o->warmup,
-                          .steps = o->steps,
+                          .steps = o->lr_steps ? o->lr_steps : o->steps,
                           .last = o->lr_last,
                           .every = o->lr_every,
                           .factor = o->lr_factor};

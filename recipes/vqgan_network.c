@@ -34,6 +34,7 @@ static nn_vqgan_opt network(const V *o, int64_t channels, bool halving)
                       .channels = channels,
                       .dropout = o->dropout,
                       .groups = o->groups,
+                      .double_z = o->a.q.quantizer == NN_QUANTIZER_GAUSSIAN,
                       .initial_halving = halving};
     for (int i = 0; i < o->ch_mult.n; i++) n.ch_mult[i] = (int)o->ch_mult.values[i];
     mark(&o->encoder_attention, n.encoder_attention);

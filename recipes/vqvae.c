@@ -70,18 +70,8 @@ static const recipe_preset presets[] = {
 static ag_err check(const void *options, const image_shape *image)
 {
     const struct vqvae *o = options;
-    const int64_t factor = (int64_t)1 << o->downsampling;
-    const int64_t h = image->height / factor * factor, w = image->width / factor * factor;
     const ag_err err = quantizer_check(&o->q);
-    if (err) return err;
-    if (h == image->height && w == image->width && h && w) return AG_OK;
-    return ag_fail(
-        AG_ERR_USAGE,
-        "images of %lldx%lld: height and width must be multiples of %lld (downsampling=%lld); the nearest sizes are "
-        "%lldx%lld and %lldx%lld: pack again with --size, or set downsampling",
-        (long long)image->width, (long long)image->height, (long long)factor, (long long)o->downsampling,
-        (long long)(w ? w : factor), (long long)(h ? h : factor), (long long)(w == image->width ? w : w + factor),
-        (long long)(h == image->height ? h : h + factor));
+    return err ? err : recipe_check_size(image, (int64_t)1 << o->downsampling, "downsampling", o->downsampling);
 }
 
 /* D: channels that the encoder gives. */

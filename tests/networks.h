@@ -204,7 +204,8 @@ __attribute__((unused)) static void network_check_bits(int count, const network_
     ag_cpu_set_threads(0);
 }
 
-static void network_check_all(const char *fixture, int count, const network_case *cases, double tolerance)
+__attribute__((unused)) static void network_check_all(const char *fixture, int count, const network_case *cases,
+                                                      double tolerance)
 {
     const hid_t file = H5Fopen(fixture, H5F_ACC_RDONLY, H5P_DEFAULT);
     assert_true(file >= 0);

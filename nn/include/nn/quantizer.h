@@ -101,6 +101,8 @@ typedef struct nn_quantizer_opt {
     int64_t kl_steps; /* over which it rises from 0, half a cosine; 0 = at once */
     bool kl_sum;      /* gaussian: sum over an image's latents instead of the mean over all */
     bool hard;        /* gumbel: one-hot values, gradient of the soft ones */
+    bool
+        no_table; /* gumbel: latents [...,K] are the shares of the codes, the decoder's first layer is the table (dVAE) */
     double tau, tau_end;
     int64_t tau_steps; /* temperature from tau to tau_end in so many steps; tau 0 = 1, tau_end 0 = tau */
     nn_curve tau_curve;
