@@ -50,6 +50,11 @@ static ag_err check_patchgan(const A *o, const image_shape *image)
 {
     const int64_t side = image->height < image->width ? image->height : image->width;
     const int64_t map = side >> o->disc_layers;
+    if (o->disc_norm == NN_PATCHGAN_GROUP && 2 * o->disc_width % 32)
+        return ag_fail(AG_ERR_USAGE,
+                       "disc_norm=group: 32 groups do not divide the 2 * disc_width = %lld channels of its second "
+                       "layer; set disc_width to a multiple of 16",
+                       (long long)(2 * o->disc_width));
     if (map >= 3) return AG_OK;
     return ag_fail(
         AG_ERR_USAGE,
@@ -187,10 +192,12 @@ static ag_tensor *onset(run *r, const A *o)
     const double start = (double)o->gan_start;
     ag_tensor *begun = ag_less(ag_constant(r->graph, start, 0, NULL), r->update);
     if (o->gan_ramp) begun = ag_clamp(ag_scale(ag_shift(r->update, -start), 1.0 / (double)o->gan_ramp), 0, 1);
-    r->backoff.scale = nn_tensor(nn_in(r->root, "optimizer.adversarial"), "scale", NN_OPTIMIZER, NN_PLAIN, 0, NULL,
-                                 (nn_init){.rule = NN_CONSTANT, .a = 1});
-    r->backoff.share = o->backoff;
-    r->backoff.start = o->gan_start;
+    const nn_scope s = nn_in(r->root, "optimizer.adversarial");
+    const nn_init one = {.rule = NN_CONSTANT, .a = 1}, zero = {.rule = NN_ZERO};
+    r->backoff = (run_backoff){.scale = nn_tensor(s, "scale", NN_OPTIMIZER, NN_PLAIN, 0, NULL, one),
+                               .best = nn_tensor(s, "best", NN_OPTIMIZER, NN_PLAIN, 0, NULL, zero),
+                               .share = o->backoff,
+                               .start = o->gan_start};
     return ag_mul(begun, r->backoff.scale);
 }
 

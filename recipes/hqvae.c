@@ -32,7 +32,7 @@ static const recipe_preset presets[] = {
      SMALL "ch_mult=1,2 decoder_attention=1 z_channels=32 dim=16 codes=512 batch=64 steps=20000 lr=3e-4 warmup=500 "
      "disc_start=8000 gan_start=10000 gan_ramp=1000", 32},
     {"photos64", "64x64 photos: 4x4 top and 8x8 bottom codes of 1,024 each",
-     SMALL "ch_mult=1,2,2 decoder_attention=2 z_channels=64 dim=32 codes=1024 batch=16 steps=30000 lr=2e-4 warmup=500 "
+     SMALL "ch_mult=1,2,2 decoder_attention=2 z_channels=64 dim=32 codes=1024 restart=0.1 batch=16 steps=30000 lr=2e-4 warmup=500 "
      "flip=true disc_start=14000 gan_start=15000 gan_ramp=1000", 64},
     {"tiny", "about a minute on two cores at 32x32: 4x4 and 8x8 codes of 64 each; discriminator from step 60",
      SMALL "ch_mult=1,2 decoder_attention=1 z_channels=32 dim=16 codes=64 batch=8 steps=150 lr=5e-4 warmup=10 disc_start=50 "

@@ -74,6 +74,7 @@ typedef struct run_phase_entry {
 /* The weight of a loss that is halved when an evaluation is much worse than the best one (train_backoff.c). */
 typedef struct run_backoff {
     ag_tensor *scale; /* state [], 1 at first; NULL: none */
+    ag_tensor *best;  /* state []: the least nmse of an evaluation; 0: none yet */
     double share;     /* how much worse; 0: never */
     int64_t start;    /* updates before the loss has any weight */
 } run_backoff;

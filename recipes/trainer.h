@@ -107,7 +107,7 @@ ag_err train_report(trainer *t);
 /* "tessera train vqvae --data D -o RUN --resume" with quoting for a shell. */
 void train_resume_command(const trainer *t, char *out, size_t size);
 
-/* train_backoff.c: after an evaluation of error `nmse`, before it counts as the best */
+/* train_backoff.c: after an evaluation of error `nmse` */
 void train_back_off(trainer *t, double nmse);
 
 /* train_diverged.c: AG_ERR_DIVERGED says which tensor is not finite, in t->fault and in the message */

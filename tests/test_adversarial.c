@@ -1,0 +1,457 @@
+/* Recipes with discriminators and perceptual losses: a step's losses and gradients against PyTorch (tests/fixtures/make_recipes.py),
+ * what the onset and the back-off do, presets, contradictions, codes that give the bits of the reconstruction. */
+#include "networks.h"
+
+#include "adversarial_options.h"
+#include "trainer.h"
+
+#define TOLERANCE 1e-4
+
+enum { BATCH = 2, SIDE = 16 };
+
+typedef struct fixture {
+    const recipe *recipe;
+    void *options;
+    nn_params *params;
+    run *r;
+} fixture;
+
+static fixture fixture_new(const char *name, const char *preset, const char *settings)
+{
+    fixture f = {.recipe = recipe_find(name), .params = nn_params_new(1)};
+    f.options = recipe_options_new(f.recipe);
+    if (preset) assert_int_equal(recipe_preset_apply(f.recipe, f.options, preset), AG_OK);
+    if (option_assign_all(f.recipe->options, f.options, settings, "test")) fail_msg("%s", ag_error_message());
+    return f;
+}
+
+static void fixture_free(fixture *f)
+{
+    run_free(f->r);
+    nn_params_free(f->params);
+    free(f->options);
+}
+
+static void build(fixture *f, run_mode mode, int64_t batch, int64_t side, int64_t channels)
+{
+    const run_options o = {
+        .mode = mode, .batch = batch, .image = {side, side, channels, false}, .variance = 0.08, .seed = 1};
+    assert_int_equal(run_new(&f->r, f->recipe, f->options, f->params, &o), AG_OK);
+}
+
+static void plan(const fixture *f)
+{
+    if (run_plan(f->r, 0)) fail_msg("%s: %s", f->recipe->name, ag_error_message());
+}
+
+static void fill(const run *r)
+{
+    uint8_t *pixels = ag_data(r->pixels);
+    for (int64_t i = 0; i < ag_numel(r->pixels); i++)
+        pixels[i] = (uint8_t)((golden_u((uint32_t)network_place(r->pixels, i)) + 0.5) * 256);
+}
+
+static double value_of(const run *r, const char *name)
+{
+    for (int i = 0; i < r->n_losses; i++)
+        if (!strcmp(r->losses[i].name, name)) return ag_value(r->losses[i].tensor);
+    for (int i = 0; i < r->n_metrics; i++)
+        if (!strcmp(r->metrics[i].name, name)) return ag_value(r->metrics[i].tensor);
+    if (!strcmp(name, "total")) return ag_value(r->total);
+    fail_msg("no loss %s", name);
+    return 0;
+}
+
+/* ---- a step against PyTorch ------------------------------------------------------------------------------------------------------ */
+
+#define NETWORK                                                                                                        \
+    "ch=3 ch_mult=1,2 groups=3 blocks=1 encoder_attention=1 decoder_attention=1 z_channels=6 dim=4 codes=8 batch=2 "   \
+    "codebook=gradient start=normal steps=10 optimizer=sgd beta1=0 disc_start=0 gan_start=0 "
+
+typedef struct parity_case {
+    const char *name, *settings, *values[12];
+} parity_case;
+
+static const parity_case parity_cases[] = {
+    {"hinge",
+     NETWORK "legacy_beta=false disc_width=3 disc_layers=1 gan_ramp=4 perceptual=ssim perceptual_factor=0.5 "
+             "disc_loss_weight=0.75 r1=0.1 lecam=0.3",
+     {"total", "reconstruction", "perceptual", "adversarial", "codebook", "commitment", "adaptive_weight",
+      "discriminator", "r1", "lecam"}},
+    {"saturating",
+     NETWORK "legacy_beta=true pixel_loss=l2 discriminator=stylegan disc_width=1 gan=non_saturating gan_weight=0.1 "
+             "adaptive=false",
+     {"total", "reconstruction", "adversarial", "codebook", "commitment", "discriminator"}},
+};
+
+/* Every parameter as it is. */
+static real **parameters_of(nn_params *p)
+{
+    real **all = test_malloc((size_t)nn_params_count(p) * sizeof *all);
+    for (int i = 0; i < nn_params_count(p); i++) {
+        const nn_param *q = nn_params_at(p, i);
+        all[i] = test_malloc((size_t)q->numel * sizeof **all);
+        memcpy(all[i], q->data, (size_t)q->numel * sizeof **all);
+    }
+    return all;
+}
+
+static void parameters_free(nn_params *p, real **all)
+{
+    for (int i = 0; i < nn_params_count(p); i++) test_free(all[i]);
+    test_free(all);
+}
+
+/* A plain step of so large a rate that what a parameter moves by is its gradient without loss of digits. */
+static void check_parity(hid_t file, const parity_case *c)
+{
+    const double rate = 1e6;
+    fixture f = fixture_new("vqgan", NULL, c->settings);
+    assert_int_equal(f.recipe->check(f.options, &(image_shape){SIDE, SIDE, 3, false}), AG_OK);
+    ((struct train_options *)f.options)->lr = rate;
+    build(&f, RUN_TRAIN, BATCH, SIDE, 3);
+    plan(&f);
+    for (int i = 0; i < nn_params_count(f.params); i++)
+        if (nn_params_at(f.params, i)->kind == NN_PARAMETER) golden_parameter(nn_params_at(f.params, i));
+    real **before = parameters_of(f.params);
+    fill(f.r);
+    assert_int_equal(run_step(f.r, 0, 0), AG_OK);
+
+    int n = 0, wanted = 0;
+    while (n < 12 && c->values[n]) n++;
+    double *want = network_load(file, c->name, "values", n);
+    for (int i = 0; i < n; i++) {
+        const double got = value_of(f.r, c->values[i]);
+        network_same(c->name, c->values[i], 1, &got, &want[i], 1e-3, TOLERANCE);
+    }
+    test_free(want);
+
+    ag_tensor *wrt[NETWORK_PARAMETERS], *d[NETWORK_PARAMETERS];
+    ag_graph *g = ag_graph_new(1);
+    const nn_scope root = nn_root(f.params, g, false);
+    for (int i = 0; i < nn_params_count(f.params); i++) {
+        nn_param *q = nn_params_at(f.params, i);
+        if (q->kind != NN_PARAMETER) continue;
+        for (int64_t j = 0; j < q->numel; j++) before[i][j] = (before[i][j] - ((real *)q->data)[j]) / (real)rate;
+        wrt[wanted] = nn_tensor(root, q->name, q->kind, q->layout, q->rank, q->shape, (nn_init){.rule = NN_ZERO});
+        d[wanted] = ag_state(g, "gradient", AG_REAL, q->rank, q->shape);
+        ag_bind(d[wanted++], before[i]);
+    }
+    network_gradients(file, &(network_case){.name = c->name}, f.params, wanted, wrt, d, TOLERANCE);
+    ag_graph_free(g);
+    parameters_free(f.params, before);
+    fixture_free(&f);
+}
+
+static void a_step_of_vqgan_equals_pytorch(void **state)
+{
+    (void)state;
+    const hid_t file = H5Fopen(TEST_FILES "/fixtures/recipes.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
+    assert_true(file >= 0);
+    for (size_t i = 0; i < sizeof parity_cases / sizeof *parity_cases; i++) check_parity(file, &parity_cases[i]);
+    H5Fclose(file);
+    print_message("[          ] %lld numbers, worst relative difference %.1e (bound %.0e)\n",
+                  (long long)network_numbers, network_worst, TOLERANCE);
+}
+
+/* ---- onset ---------------------------------------------------------------------------------------------------------------------------- */
+
+#define SMALL                                                                                                          \
+    "ch=8 groups=4 blocks=1 z_channels=8 dim=4 codes=16 batch=2 disc_width=4 disc_layers=1 disc_norm=batch "           \
+    "start=normal restart=0 "
+#define SMALL_VQGAN SMALL "ch_mult=1,2 encoder_attention=1 decoder_attention=1 perceptual=ssim "
+
+/* The encoder's first weights, and the discriminator's, after a step. */
+static double moved(const char *settings, const char *other)
+{
+    double most = 0, difference = 0;
+    real *weights[2] = {0};
+    for (int i = 0; i < 2; i++) {
+        char all[512];
+        snprintf(all, sizeof all, SMALL_VQGAN "optimizer=sgd beta1=0 lr=0.1 %s", i ? other : settings);
+        fixture f = fixture_new("vqgan", NULL, all);
+        build(&f, RUN_TRAIN, BATCH, SIDE, 3);
+        plan(&f);
+        nn_param *p = nn_params_find(f.params, "encoder.conv_in.weight");
+        weights[i] = test_malloc((size_t)p->numel * sizeof(real));
+        memcpy(weights[i], p->data, (size_t)p->numel * sizeof(real));
+        fill(f.r);
+        assert_int_equal(run_step(f.r, 0, 0), AG_OK);
+        for (int64_t j = 0; j < p->numel; j++) {
+            weights[i][j] -= ((real *)p->data)[j];
+            most = fmax(most, fabs((double)weights[i][j]));
+            if (i) difference = fmax(difference, fabs((double)(weights[0][j] - weights[1][j])));
+        }
+        fixture_free(&f);
+    }
+    test_free(weights[0]);
+    test_free(weights[1]);
+    return difference / most;
+}
+
+static void before_its_onset_the_discriminator_moves_nothing_of_the_generator(void **state)
+{
+    (void)state;
+    assert_true(moved("discriminator=none", "disc_start=0 gan_start=5 steps=10") < 1e-4);
+    assert_true(moved("discriminator=none", "disc_start=0 gan_start=5 steps=10 adaptive=false") < 1e-4);
+    assert_true(moved("discriminator=none", "disc_start=0 gan_start=0 steps=10") > 1e-2);
+    assert_true(moved("discriminator=none", "disc_start=0 gan_start=0 steps=10 adaptive=false") > 1e-4);
+}
+
+/* With the adaptive weight, a discriminator whose logits are larger pulls no harder; what is cut, does. */
+static void the_adaptive_weight_makes_both_losses_pull_alike(void **state)
+{
+    (void)state;
+    const char *const alike = "disc_start=0 gan_start=0 steps=10 gan=hinge", *const cut =
+                                                                                 "disc_start=0 gan_start=0 steps=10 "
+                                                                                 "adaptive_limit=0.0001";
+    assert_true(moved(alike, cut) > 1e-2);
+    assert_true(moved("discriminator=none", cut) < 1e-3);
+}
+
+static void the_discriminator_starts_to_learn_when_told(void **state)
+{
+    (void)state;
+    fixture f = fixture_new("vqgan", NULL, SMALL_VQGAN "disc_start=2 gan_start=3 steps=10");
+    build(&f, RUN_TRAIN, BATCH, SIDE, 3);
+    plan(&f);
+    nn_param *p = nn_params_find(f.params, "discriminator.main.0.weight");
+    real first[4 * 4 * 3 * 4];
+    assert_int_equal(p->numel * (int64_t)sizeof(real), sizeof first);
+    memcpy(first, p->data, sizeof first);
+    for (int step = 0; step < 4; step++) {
+        fill(f.r);
+        assert_int_equal(run_step(f.r, step, 0), AG_OK);
+        assert_int_equal(memcmp(first, p->data, sizeof first) != 0, step >= 2);
+        assert_true(value_of(f.r, "adversarial_onset") == (step >= 3));
+        assert_true(isfinite(value_of(f.r, "adaptive_weight")));
+    }
+    fixture_free(&f);
+}
+
+/* ---- back-off ------------------------------------------------------------------------------------------------------------------------ */
+
+static void the_weight_is_halved_when_evaluations_get_worse(void **state)
+{
+    (void)state;
+    fixture f = fixture_new("vqgan", NULL, SMALL_VQGAN "disc_start=0 gan_start=3 steps=10 backoff=0.5");
+    build(&f, RUN_TRAIN, BATCH, SIDE, 3);
+    plan(&f);
+    const nn_param *scale = nn_params_find(f.params, "optimizer.adversarial.scale");
+    assert_non_null(scale);
+    assert_int_equal(scale->kind, NN_OPTIMIZER); /* saved with the run, not needed to encode */
+    const real *best = nn_params_find(f.params, "optimizer.adversarial.best")->data;
+    const struct train_options o = {.eval_every = 2};
+    trainer t = {.train = f.r, .o = &o, .step = 2};
+    train_back_off(&t, 0.1);
+    assert_true(*best == (real)0.1 && *(real *)scale->data == 1);
+    t.step = 3;
+    train_back_off(&t, 0.01); /* of the last step of a run that goes on later: one in a single go has none there */
+    assert_true(*best == (real)0.1);
+    t.step = 4;
+    train_back_off(&t, 0.149);
+    assert_true(*(real *)scale->data == 1);
+    train_back_off(&t, 0.151);
+    assert_true(*(real *)scale->data == (real)0.5);
+    train_back_off(&t, 0.2);
+    assert_true(*(real *)scale->data == (real)0.25 && *best == (real)0.1);
+    fill(f.r);
+    assert_int_equal(run_step(f.r, 4, 0), AG_OK);
+    assert_true(value_of(f.r, "adversarial_onset") == 0.25);
+    train_back_off(&t, 0.05);
+    assert_true(*best == (real)0.05 && *(real *)scale->data == (real)0.25);
+    fixture_free(&f);
+}
+
+static void before_its_onset_nothing_is_halved(void **state)
+{
+    (void)state;
+    fixture f = fixture_new("vqgan", NULL, SMALL_VQGAN "disc_start=0 gan_start=4 steps=10 backoff=0.5");
+    build(&f, RUN_TRAIN, BATCH, SIDE, 3);
+    plan(&f);
+    const struct train_options o = {.eval_every = 2};
+    trainer t = {.train = f.r, .o = &o, .step = 2};
+    train_back_off(&t, 0.1);
+    t.step = 4;
+    train_back_off(&t, 5);
+    assert_true(ag_value(f.r->backoff.scale) == 1);
+    t.step = 6;
+    train_back_off(&t, 5);
+    assert_true(ag_value(f.r->backoff.scale) == 0.5);
+    fixture_free(&f);
+}
+
+/* ---- recipes ---------------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct variant {
+    const char *recipe, *settings;
+} variant;
+
+static const variant variants[] = {
+    {"vqgan", SMALL_VQGAN "codebook=gradient"},
+    {"vqgan", SMALL_VQGAN "quantizer=finite_scalar levels=5,3,3 codes=0 legacy_beta=false pixel_loss=huber"},
+    {"vqgan", SMALL_VQGAN "quantizer=lookup_free entropy=0.1 legacy_beta=false lecam=0.01"},
+    {"vqgan", SMALL_VQGAN "discriminator=stylegan disc_width=1 r1=1 gan=least_squares"},
+    {"vqgan", SMALL_VQGAN "disc_norm=spectral gan=vanilla disc_rate=2"},
+    {"vqgan", SMALL_VQGAN "discriminator=none"},
+    {"rqvae", SMALL "ch_mult=1,2 encoder_attention=none decoder_attention=1"},
+    {"hqvae", SMALL "ch_mult=1,2 decoder_attention=none"},
+    {"var-tokenizer", SMALL "ch_mult=1,2 encoder_attention=1 decoder_attention=none scales=1,2,8"},
+};
+enum { VARIANTS = sizeof variants / sizeof *variants };
+
+static void every_recipe_learns_one_batch(void **state)
+{
+    (void)state;
+    for (int v = 0; v < VARIANTS; v++) {
+        char settings[512];
+        snprintf(settings, sizeof settings, "%s lr=0.002 warmup=0 steps=100 disc_start=10 gan_start=90",
+                 variants[v].settings);
+        fixture f = fixture_new(variants[v].recipe, NULL, settings);
+        if (f.recipe->check(f.options, &(image_shape){SIDE, SIDE, 3, false})) fail_msg("%s", ag_error_message());
+        build(&f, RUN_TRAIN, BATCH, SIDE, 3);
+        plan(&f);
+        double first = 0, last = 0, judged = 0;
+        for (int i = 0; i < 60; i++) {
+            fill(f.r);
+            assert_int_equal(run_step(f.r, i, 0), AG_OK);
+            last = value_of(f.r, "reconstruction");
+            if (!i) first = last;
+            if (i == 10 && f.r->n_phases > 1) judged = value_of(f.r, "discriminator");
+        }
+        if (!(last < 0.95 * first)) fail_msg("%s: reconstruction %g -> %g", settings, first, last);
+        if (f.r->n_phases > 1 && !(value_of(f.r, "discriminator") < judged))
+            fail_msg("%s: discriminator %g -> %g", settings, judged, value_of(f.r, "discriminator"));
+        fixture_free(&f);
+    }
+}
+
+static void decoding_gives_the_bits(const variant *v)
+{
+    fixture whole = fixture_new(v->recipe, NULL, v->settings), decoder = whole;
+    build(&whole, RUN_RECONSTRUCT, BATCH, SIDE, 3);
+    build(&decoder, RUN_DECODE, BATCH, SIDE, 3);
+    plan(&whole);
+    plan(&decoder);
+    for (int i = 0; i < nn_params_count(whole.params); i++)
+        assert_null(strstr(nn_params_at(whole.params, i)->name, "discriminator")); /* only training needs one */
+    fill(whole.r);
+    assert_int_equal(ag_graph_run_pure(whole.r->graph, 0), AG_OK);
+    for (int i = 0; i < decoder.r->n_codes_in; i++) {
+        const ag_tensor *codes = whole.r->quantizers[i].codes;
+        assert_int_equal(ag_numel(codes), ag_numel(decoder.r->codes_in[i]));
+        memcpy(ag_data(decoder.r->codes_in[i]), ag_data(codes), ag_bytes(codes));
+    }
+    assert_int_equal(ag_graph_run_pure(decoder.r->graph, 0), AG_OK);
+    assert_memory_equal(ag_data(decoder.r->reconstruction), ag_data(whole.r->reconstruction),
+                        ag_bytes(whole.r->reconstruction));
+    run_free(decoder.r);
+    fixture_free(&whole);
+}
+
+static void decoding_the_codes_gives_the_bits_of_the_reconstruction(void **state)
+{
+    (void)state;
+    for (int v = 0; v < VARIANTS; v++) decoding_gives_the_bits(&variants[v]);
+}
+
+/* Of the generator without codebooks that learn by averages, and the discriminator: model cards of the public code. */
+static void assert_counts(const char *name, int64_t generator, int64_t discriminator)
+{
+    fixture f = fixture_new(name, "paper", "");
+    int64_t g = 0, d = 0;
+    ag_plan_report report;
+    nn_params_free(f.params);
+    f.params = nn_params_outline();
+    if (f.recipe->check(f.options, &(image_shape){256, 256, 3, false})) fail_msg("%s", ag_error_message());
+    build(&f, RUN_TRAIN, ((struct train_options *)f.options)->batch, 256, 3);
+    if (run_plan_report(f.r, 0, &report)) fail_msg("%s: %s", name, ag_error_message());
+    for (int i = 0; i < nn_params_count(f.params); i++) {
+        const nn_param *p = nn_params_at(f.params, i);
+        if (p->kind == NN_PARAMETER) *(strncmp(p->name, "discriminator.", 14) ? &g : &d) += p->numel;
+    }
+    assert_int_equal(g, generator);
+    assert_int_equal(d, discriminator);
+    fixture_free(&f);
+}
+
+static void paper_presets_have_the_published_parameter_counts(void **state)
+{
+    (void)state;
+    assert_counts("vqgan", 71879555 + 1024 * 256, 2765633);
+    assert_counts("rqvae", 100207491, 663361);
+    assert_counts("hqvae", 89460355, 663361);
+    assert_counts("var-tokenizer", 108817283 + 4096 * 32, 2765633);
+}
+
+/* As far as a graph without memory: codebooks that would be restarted for ever are found there. */
+static void every_preset_fits_its_images(void **state)
+{
+    (void)state;
+    const recipe *r;
+    for (int i = 0; (r = recipe_at(i)); i++)
+        for (const recipe_preset *p = r->presets; p->name; p++) {
+            fixture f = fixture_new(r->name, p->name, "");
+            ag_plan_report report;
+            nn_params_free(f.params);
+            f.params = nn_params_outline();
+            if (r->check(f.options, &(image_shape){p->image, p->image, 3, false}))
+                fail_msg("%s --preset %s: %s", r->name, p->name, ag_error_message());
+            build(&f, RUN_TRAIN, ((struct train_options *)f.options)->batch, p->image, 3);
+            if (run_plan_report(f.r, 0, &report)) fail_msg("%s --preset %s: %s", r->name, p->name, ag_error_message());
+            fixture_free(&f);
+        }
+}
+
+/* ---- contradictions ------------------------------------------------------------------------------------------------------------------------ */
+
+static void contradictions_are_refused_with_the_arithmetic(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *recipe, *settings, *says;
+    } cases[] = {
+        {"vqgan", "disc_start=20 gan_start=5", "for 15 updates the generator would follow"},
+        {"vqgan", "disc_start=0 gan_start=100 steps=100", "ends 1 updates before it"},
+        {"vqgan", "ch_mult=1,2,4 encoder_attention=3", "level 3 never occurs; ch_mult has 3 levels, 0 to 2"},
+        {"vqgan", "ch=20", "ch=20 times 1 of ch_mult are 20 channels, which groups=32 do not divide"},
+        {"vqgan", "ch_mult=1,1,1,1,1,1 encoder_attention=none decoder_attention=none", "multiples of 2^5 = 32"},
+        {"vqgan", "disc_layers=5", "images of 48 are halved 5 times, to 1"},
+        {"vqgan", "discriminator=stylegan", "squares of 8, 16, ... 512 pixels, not 48x48"},
+        {"vqgan", "disc_norm=group disc_width=20", "= 40 channels"},
+        {"vqgan", "perceptual=lpips", "set perceptual_weights and perceptual_sha256"},
+        {"vqgan", "quant_kernel=2", "quant_kernel=2"},
+        {"hqvae", "quantizer=finite_scalar codes=0", "set quantizer=vq"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char settings[512];
+        snprintf(settings, sizeof settings,
+                 "ch=32 steps=1000 disc_start=0 gan_start=0 ch_mult=1,2 encoder_attention=none "
+                 "decoder_attention=none restart=0 %s",
+                 cases[i].settings);
+        fixture f = fixture_new(cases[i].recipe, NULL, settings);
+        const ag_err err = f.recipe->check(f.options, &(image_shape){48, 48, 3, false});
+        if (err != AG_ERR_USAGE) fail_msg("%s: accepted", cases[i].settings);
+        if (!strstr(ag_error_message(), cases[i].says)) fail_msg("%s: %s", cases[i].settings, ag_error_message());
+        fixture_free(&f);
+    }
+}
+
+int main(void)
+{
+    ag_cpu_set_threads(1); /* graphs are so small that threads would only wait for each other */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_step_of_vqgan_equals_pytorch),
+        cmocka_unit_test(before_its_onset_the_discriminator_moves_nothing_of_the_generator),
+        cmocka_unit_test(the_adaptive_weight_makes_both_losses_pull_alike),
+        cmocka_unit_test(the_discriminator_starts_to_learn_when_told),
+        cmocka_unit_test(the_weight_is_halved_when_evaluations_get_worse),
+        cmocka_unit_test(before_its_onset_nothing_is_halved),
+        cmocka_unit_test(every_recipe_learns_one_batch),
+        cmocka_unit_test(decoding_the_codes_gives_the_bits_of_the_reconstruction),
+        cmocka_unit_test(paper_presets_have_the_published_parameter_counts),
+        cmocka_unit_test(every_preset_fits_its_images),
+        cmocka_unit_test(contradictions_are_refused_with_the_arithmetic),
+    };
+    return cmocka_run_group_tests_name("adversarial", tests, NULL, NULL);
+}
