@@ -36,7 +36,8 @@ static void pack_columns_of_b(const real *b, int64_t b_column, int64_t terms, in
 {
     const int64_t blocks = lanes / 4 * 4, whole = terms / 4 * 4;
     for (int64_t i = 0; i < whole; i += 4)
-        for (int64_t j = 0; j < blocks; j += 4) transpose_4(b + j * b_column + i, b_column, to + i * width + j, width);
+        for (int64_t j = 0; j < blocks; j += 4)
+            k_transpose_4(b + j * b_column + i, b_column, to + i * width + j, width);
     for (int64_t i = 0; i < terms; i++)
         for (int64_t j = i < whole ? blocks : 0; j < width; j++)
             to[i * width + j] = j < lanes ? b[j * b_column + i] : 0;

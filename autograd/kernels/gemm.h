@@ -26,25 +26,6 @@ typedef struct panel {
     bool first, last; /* chunk of the inner dimension */
 } panel;
 
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-
-/* to[i * width + j] = from[j * distance + i] for i, j of 0..3, of whatever has the size of a real */
-K_INLINE void transpose_4(const void *from, int64_t distance, void *to, int64_t width)
-{
-    const size_t size = sizeof(real);
-    quad r[4], s[4];
-    for (int j = 0; j < 4; j++) memcpy(&r[j], (const char *)from + (size_t)(j * distance) * size, sizeof *r);
-    s[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
-    s[1] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
-    s[2] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-    s[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-    r[0] = __builtin_shufflevector(s[0], s[2], 0, 1, 4, 5);
-    r[1] = __builtin_shufflevector(s[0], s[2], 2, 3, 6, 7);
-    r[2] = __builtin_shufflevector(s[1], s[3], 0, 1, 4, 5);
-    r[3] = __builtin_shufflevector(s[1], s[3], 2, 3, 6, 7);
-    for (int i = 0; i < 4; i++) memcpy((char *)to + (size_t)(i * width) * size, &r[i], sizeof *r);
-}
-
 /* ---- storing a register tile -------------------------------------------------------------------------------------------- */
 
 K_INLINE kv finish_vector(const k_epilogue *e, kv sum, const real *bias, const real *residual)

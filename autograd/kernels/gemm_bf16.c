@@ -33,7 +33,7 @@ static void pack_columns_of_b(const real *b, int64_t b_column, int64_t terms, in
     const int64_t pairs = k_blocks(terms, PAIR), blocks = lanes / 4 * 4, whole = pairs / 4 * 4;
     for (int64_t j = 0; j < lanes; j++) k_pairs_of_terms(b + j * b_column, terms, line + j * PAIRS);
     for (int64_t i = 0; i < whole; i += 4)
-        for (int64_t j = 0; j < blocks; j += 4) transpose_4(line + j * PAIRS + i, PAIRS, to + i * width + j, width);
+        for (int64_t j = 0; j < blocks; j += 4) k_transpose_4(line + j * PAIRS + i, PAIRS, to + i * width + j, width);
     for (int64_t i = 0; i < pairs; i++)
         for (int64_t j = i < whole ? blocks : 0; j < width; j++)
             to[i * width + j] = j < lanes ? line[j * PAIRS + i] : 0;

@@ -21,7 +21,7 @@ enum { BLOCK_BYTES = 640 << 10 };
 bool K(stride2_fits)(const k_conv *c)
 {
     const bool kind = c->kh == 4 && c->kw == 4 && c->stride == 2 && c->dilation <= 1 && c->groups <= 1;
-    return kind && c->a % 16 == 0 && c->b % 16 == 0 && c->ho >= LARGE && c->wo >= LARGE && c->n * c->ho * c->wo >= 1024;
+    return kind && c->a % 16 == 0 && c->b % 16 == 0 && c->ho >= LARGE && c->wo >= LARGE && c->n * c->ho * c->wo >= 256;
 }
 
 /* ---- one-dimensional transforms -------------------------------------------------------------------------------------- */
@@ -130,15 +130,18 @@ static void transform_y(const k_conv *c, const real *y, const place *at, int64_t
 static void transform_w(const k_conv *c, const plan *p, bool input, const real *w, int64_t unit, real *u)
 {
     const int64_t column = unit * VL, panel = column / K_PANEL * K_PANEL, width = k_min(K_PANEL, p->columns - panel);
-    for (int64_t row = 0; row < p->rows; row++) {
+    for (int64_t row = 0; row < p->rows; row += AT_ONCE) {
         const int phase = (int)((input ? column : row) / c->a);
-        kv g[MOST][MOST], out[MOST][MOST];
+        real *to = u + panel * p->rows + row * width + column - panel;
+        kv g[AT_ONCE][MOST][MOST], out[MOST][MOST];
         load_taps(c, input, w, phase, input ? row : row % c->a, input ? column % c->a : column, g);
-        if (input)
-            both_axes(weight3, 2, MOST - 1, g, out);
-        else
-            both_axes(weight4, 2, MOST, g, out);
-        store_frequencies(p->tile + 1, out, p->rows * p->columns, u + panel * p->rows + row * width + column - panel);
+        for (int i = 0; i < AT_ONCE; i++) {
+            if (input)
+                both_axes(weight3, 2, MOST - 1, g[i], out);
+            else
+                both_axes(weight4, 2, MOST, g[i], out);
+            store_frequencies(p->tile + 1, out, p->rows * p->columns, to + i * width);
+        }
     }
 }
 

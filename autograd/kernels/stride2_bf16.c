@@ -59,20 +59,18 @@ static void transform_source(const k_conv *c, const plan *p, bool input, const r
 static void transform_w(const k_conv *c, const plan *p, bool input, const real *w, int64_t unit, k_pair *u)
 {
     const int64_t column = unit * VL, panel = column / K_PANEL * K_PANEL, width = k_min(K_PANEL, p->columns - panel);
-    for (int64_t row = 0; row < p->rows; row += PAIR) {
-        kv out[PAIR][MOST][MOST];
-        for (int half = 0; half < PAIR; half++) {
-            const int64_t own = row + half;
-            kv g[MOST][MOST];
-            load_taps(c, input, w, (int)((input ? column : own) / c->a), input ? own : own % c->a,
-                      input ? column % c->a : column, g);
-            both_axes(weight3, 2, SPAN, g, out[half]);
+    for (int64_t row = 0; row < p->rows; row += AT_ONCE) {
+        kv g[AT_ONCE][MOST][MOST], out[AT_ONCE][MOST][MOST];
+        load_taps(c, input, w, (int)((input ? column : row) / c->a), input ? row : row % c->a,
+                  input ? column % c->a : column, g);
+        for (int i = 0; i < AT_ONCE; i++) both_axes(weight3, 2, SPAN, g[i], out[i]);
+        for (int pair = 0; pair < AT_ONCE; pair += PAIR) {
+            k_pair *to = u + (panel * p->rows + (row + pair) * width) / PAIR + column - panel;
+            for (int i = 0; i < SPAN; i++)
+                for (int j = 0; j < SPAN; j++)
+                    k_pairs_of_vectors(out[pair][i][j], out[pair + PAIR - 1][i][j],
+                                       to + (i * SPAN + j) * (p->rows / PAIR) * p->columns);
         }
-        k_pair *to = u + (panel * p->rows + row * width) / PAIR + column - panel;
-        for (int i = 0; i < SPAN; i++)
-            for (int j = 0; j < SPAN; j++)
-                k_pairs_of_vectors(out[0][i][j], out[PAIR - 1][i][j],
-                                   to + (i * SPAN + j) * (p->rows / PAIR) * p->columns);
     }
 }
 

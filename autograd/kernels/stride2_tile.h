@@ -100,18 +100,20 @@ K_INLINE kv pixel(const real *image, int64_t h, int64_t w, int64_t channels, int
     return y < 0 || y >= h || x < 0 || x >= w ? (kv){0} : k_load(image + (y * w + x) * channels);
 }
 
-/* VL columns of one row and phase: forward W[u,v] with columns b, input turned round with columns a. */
+enum { AT_ONCE = 4 }; /* rows; there are multiples of 16 */
+
+/* g[i]: VL columns of row + i of a phase, i < AT_ONCE; forward W[u,v] with columns b, input turned round with columns a. */
 static inline void load_taps(const k_conv *c, bool input, const real *w, int phase, int64_t row, int64_t column,
-                             kv g[MOST][MOST])
+                             kv g[AT_ONCE][MOST][MOST])
 {
     for (int u = 0; u < 2; u++)
         for (int v = 0; v < 2; v++) {
             const int ky = 2 * (input ? 1 - u : u) + phase / 2, kx = 2 * (input ? 1 - v : v) + phase % 2;
             const real *tap = w + (ky * 4 + kx) * c->a * c->b;
-            real lanes[VL];
-            for (int64_t j = 0; j < VL; j++)
-                lanes[j] = input ? tap[(column + j) * c->b + row] : tap[row * c->b + column + j];
-            g[u][v] = k_load(lanes);
+            _Alignas(64) real lanes[AT_ONCE * VL];
+            if (input) k_transpose_to_vectors(tap + column * c->b + row, c->b, lanes);
+            for (int64_t i = 0; i < AT_ONCE; i++)
+                g[i][u][v] = k_load(input ? lanes + i * VL : tap + (row + i) * c->b + column);
         }
 }
 

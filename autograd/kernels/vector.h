@@ -183,4 +183,33 @@ K_INLINE void k_tile_sum(const int count, const int vectors, const k_terms *term
         }
 }
 
+typedef real k_quad __attribute__((vector_size(4 * sizeof(real))));
+
+/* to[i * width + j] = from[j * distance + i] for i, j of 0..3, of whatever has the size of a real */
+K_INLINE void k_transpose_4(const void *from, int64_t distance, void *to, int64_t width)
+{
+    const size_t size = sizeof(real);
+    k_quad r[4], s[4];
+    for (int j = 0; j < 4; j++) memcpy(&r[j], (const char *)from + (size_t)(j * distance) * size, sizeof *r);
+    s[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+    s[1] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    s[2] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    s[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    r[0] = __builtin_shufflevector(s[0], s[2], 0, 1, 4, 5);
+    r[1] = __builtin_shufflevector(s[0], s[2], 2, 3, 6, 7);
+    r[2] = __builtin_shufflevector(s[1], s[3], 0, 1, 4, 5);
+    r[3] = __builtin_shufflevector(s[1], s[3], 2, 3, 6, 7);
+    for (int i = 0; i < 4; i++) memcpy((char *)to + (size_t)(i * width) * size, &r[i], sizeof *r);
+}
+
+/* to[i * VL + j] = from[j * distance + i] for i of 0..3 and every lane j */
+K_INLINE void k_transpose_to_vectors(const real *from, int64_t distance, real *to)
+{
+    if (VL >= 4)
+        for (int64_t j = 0; j < VL; j += 4) k_transpose_4(from + j * distance, distance, to + j, VL);
+    else
+        for (int64_t j = 0; j < VL; j++)
+            for (int64_t i = 0; i < 4; i++) to[i * VL + j] = from[j * distance + i];
+}
+
 #endif

@@ -89,17 +89,35 @@ K_INLINE void weight_side(kv a, kv b, kv c, kv *y)
     y[5] = c;
 }
 
-/* One vector of result channels of one source channel; the columns that do not exist are zero. */
-static void load_weights(const winograd *m, const real *w, int64_t channel, int64_t column, kv g[3][3])
+enum { AT_ONCE = 4 }; /* source channels */
+
+/* g[channel][tap]: one vector of result channels of up to AT_ONCE source channels; the columns that do not exist are zero. */
+static void load_weights(const winograd *m, const real *w, int64_t channel, int64_t count, int64_t column,
+                         kv g[AT_ONCE][9])
 {
-    real lanes[VL];
+    const bool whole = column + VL <= m->b && count == AT_ONCE;
+    _Alignas(64) real lanes[AT_ONCE][VL];
     for (int tap = 0; tap < 9; tap++) {
         const real *from = w + (m->transposed ? 8 - tap : tap) * m->c * m->b;
-        for (int64_t j = 0; j < VL; j++)
-            lanes[j] = column + j >= m->b ? 0
-                       : m->transposed    ? from[(column + j) * m->c + channel]
-                                          : from[channel * m->b + column + j];
-        g[tap / 3][tap % 3] = k_load(lanes);
+        if (m->transposed && whole) k_transpose_to_vectors(from + column * m->c + channel, m->c, lanes[0]);
+        for (int64_t i = 0; i < count; i++) {
+            if (whole && !m->transposed) memcpy(lanes[i], from + (channel + i) * m->b + column, sizeof lanes[i]);
+            for (int64_t j = 0; !whole && j < VL; j++)
+                lanes[i][j] = column + j >= m->b ? 0
+                              : m->transposed    ? from[(column + j) * m->c + channel + i]
+                                                 : from[(channel + i) * m->b + column + j];
+            g[i][tap] = k_load(lanes[i]);
+        }
+    }
+}
+
+static void transform_channel(const kv g[9], int64_t step, real *to)
+{
+    kv half[3][SPAN], whole[SPAN];
+    for (int x = 0; x < 3; x++) weight_side(g[x], g[3 + x], g[6 + x], half[x]);
+    for (int y = 0; y < SPAN; y++) {
+        weight_side(half[0][y], half[1][y], half[2][y], whole);
+        for (int x = 0; x < SPAN; x++) k_store(to + (y * SPAN + x) * step, whole[x]);
     }
 }
 
@@ -107,15 +125,12 @@ static void load_weights(const winograd *m, const real *w, int64_t channel, int6
 static void transform_weights(const winograd *m, const plan *p, const real *w, int64_t unit, real *u)
 {
     const int64_t panel = unit * VL / K_PANEL, inside = unit * VL % K_PANEL, width = k_panel_width(m->b, panel);
-    for (int64_t channel = 0; channel < m->c; channel++) {
-        kv g[3][3], half[3][SPAN], whole[SPAN];
-        load_weights(m, w, channel, unit * VL, g);
-        for (int x = 0; x < 3; x++) weight_side(g[0][x], g[1][x], g[2][x], half[x]);
-        real *to = u + panel * K_PANEL * m->c + channel * width + inside;
-        for (int y = 0; y < SPAN; y++) {
-            weight_side(half[0][y], half[1][y], half[2][y], whole);
-            for (int x = 0; x < SPAN; x++) k_store(to + (y * SPAN + x) * m->c * p->columns, whole[x]);
-        }
+    for (int64_t channel = 0; channel < m->c; channel += AT_ONCE) {
+        const int64_t count = k_min(AT_ONCE, m->c - channel);
+        kv g[AT_ONCE][9];
+        load_weights(m, w, channel, count, unit * VL, g);
+        for (int64_t i = 0; i < count; i++)
+            transform_channel(g[i], m->c * p->columns, u + panel * K_PANEL * m->c + (channel + i) * width + inside);
     }
 }
 

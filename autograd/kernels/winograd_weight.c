@@ -6,7 +6,7 @@
 #include "minimal_weight.h"
 #include "winograd_tile.h"
 
-enum { LEAST_TILES = 64 };
+enum { LEAST_TILES = 16 };
 
 bool K(winograd_weight)(const k_conv *c, winograd *out)
 {
