@@ -63,6 +63,7 @@ int command_info(const command *c, int argc, char **argv);
 int command_recipes(const command *c, int argc, char **argv);
 int command_pack(const command *c, int argc, char **argv);
 int command_synth(const command *c, int argc, char **argv);
+int command_sweep(const command *c, int argc, char **argv);
 int command_report(const command *c, int argc, char **argv);
 int command_bench(const command *c, int argc, char **argv);
 int command_demo(const command *c, int argc, char **argv);

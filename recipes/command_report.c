@@ -5,6 +5,7 @@
 #include "command.h"
 #include "model.h"
 #include "report.h"
+#include "sweep.h"
 #include "terminal.h"
 
 /* Figures and codebook use over the data that the run names, or that the user gives. */
@@ -26,6 +27,17 @@ out:
     terminal_end_live();
     run_free(r);
     data_set_close(set);
+    return err;
+}
+
+/* The table of a sweep. */
+static ag_err run_sweep_report(const char *folder, const char *data, const char *split)
+{
+    sweep s;
+    ag_err err = sweep_read(&s, folder);
+    if (err) return err;
+    err = sweep_table(&s, folder, data, split);
+    sweep_free(&s);
     return err;
 }
 
@@ -63,5 +75,6 @@ int command_report(const command *c, int argc, char **argv)
     ag_err err = command_parse(c, flags, argc, argv, &words, &n, &done);
     if (err || done) return command_end(err);
     if ((err = command_words(c, n, 1))) return command_end(err);
-    return command_end(run_report(words[0], data, split));
+    return command_end(sweep_exists(words[0]) ? run_sweep_report(words[0], data, split)
+                                              : run_report(words[0], data, split));
 }

@@ -20,19 +20,26 @@ const command commands[] = {
      command_train,
      "Options of the recipe are set, in this order, by its defaults, --preset, --config, --set, --steps and --seed;\n"
      "'tessera recipes NAME' lists them. Ctrl-C saves a checkpoint and prints the command that goes on.\n"},
+    {"sweep", "RECIPE --data DATA.h5 -o SWEEP --grid key=a,b,c... [--case 'key=a key=b']...",
+     "train with several settings, and a table", command_sweep,
+     "Runs one after another, in every combination; a run that is done is not done again. SWEEP/table.md and "
+     "table.json hold the\n"
+     "figures; runs that differ in their seed alone are one row. 'tessera report SWEEP' measures again.\n"},
     {"eval", "RUN --data DATA.h5 [--json]", "measure a trained model", command_eval, NULL},
     {"encode", "RUN --data DATA.h5 -o CODES.h5", "images to codes", command_encode, NULL},
     {"decode", "RUN CODES.h5 -o FOLDER|DATA.h5", "codes to images", command_decode, NULL},
     {"reconstruct", "RUN --data DATA.h5 -o GRID.png|DATA.h5", "images beside their reconstructions",
      command_reconstruct, NULL},
-    {"report", "RUN [--data DATA.h5]", "write RUN/report.html: figures, curves, codebook use, samples", command_report,
-     NULL},
+    {"report", "RUN|SWEEP [--data DATA.h5]", "write RUN/report.html: figures, curves, codebook use, samples",
+     command_report, NULL},
     {"info", "FILE|RUN [--json]", "what a file or run holds", command_info, NULL},
     {"recipes", "[NAME]", "models that can be trained, and their options", command_recipes, NULL},
     {"bench", "[RECIPE [--preset P] [--set key=value]...] [--json]",
      "speed of this machine, and of a recipe on it beside its limits", command_bench,
-     "Without RECIPE: every recipe with its first preset. 'of peak' counts the operations of plain convolutions and products, so\n"
-     "minimal filtering can exceed it; 'threads': all threads against one; 'hours': the steps of the options at this speed.\n"},
+     "Without RECIPE: every recipe with its first preset. 'of peak' counts the operations of plain convolutions and "
+     "products, so\n"
+     "minimal filtering can exceed it; 'threads': all threads against one; 'hours': the steps of the options at this "
+     "speed.\n"},
     {0},
 };
 
