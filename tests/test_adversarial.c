@@ -2,7 +2,10 @@
  * what the onset and the back-off do, presets, contradictions, codes that give the bits of the reconstruction. */
 #include "networks.h"
 
+#include <unistd.h>
+
 #include "adversarial_options.h"
+#include "data/sha256.h"
 #include "trainer.h"
 
 #define TOLERANCE 1e-4
@@ -403,6 +406,86 @@ static void every_preset_fits_its_images(void **state)
         }
 }
 
+/* ---- perceptual weights ------------------------------------------------------------------------------------------------------------ */
+
+/* A safetensors file, F16, of every parameter of LPIPS: all `bits`. */
+static void write_lpips(const char *path, uint16_t bits, char hash[65])
+{
+    enum { PIECE = 4096 };
+    char header[16384], piece[2 * PIECE];
+    size_t at = 0;
+    int64_t offset = 0;
+    nn_params *p = nn_params_outline();
+    ag_graph *g = ag_graph_new(1);
+    ag_tensor *x = ag_input(g, "x", AG_REAL, 4, (int64_t[]){1, 16, 16, 3});
+    data_sha256 sum;
+    assert_non_null(nn_lpips(nn_root(p, g, false), x, x, NULL, NULL));
+    for (int i = 0; i < nn_params_count(p); i++) {
+        const nn_param *q = nn_params_at(p, i);
+        at += (size_t)snprintf(header + at, sizeof header - at, "%c\"%s\":{\"dtype\":\"F16\",\"shape\":[",
+                               i ? ',' : '{', q->name);
+        for (int a = 0; a < q->rank; a++) {
+            const int mine = q->layout == NN_PLAIN ? a : a == 0 ? q->rank - 1 : a == 1 ? q->rank - 2 : a - 2;
+            at += (size_t)snprintf(header + at, sizeof header - at, "%s%lld", a ? "," : "", (long long)q->shape[mine]);
+        }
+        at += (size_t)snprintf(header + at, sizeof header - at, "],\"data_offsets\":[%lld,%lld]}", (long long)offset,
+                               (long long)(offset + 2 * q->numel));
+        offset += 2 * q->numel;
+    }
+    at += (size_t)snprintf(header + at, sizeof header - at, "}");
+    assert_true(at < sizeof header);
+    for (int i = 0; i < PIECE; i++) memcpy(piece + 2 * i, &bits, 2);
+    FILE *f = fopen(path, "wb");
+    const uint64_t n = at;
+    fwrite(&n, 8, 1, f);
+    fwrite(header, 1, at, f);
+    data_sha256_start(&sum);
+    data_sha256_add(&sum, &n, 8);
+    data_sha256_add(&sum, header, at);
+    for (int64_t left = offset; left > 0; left -= 2 * PIECE) {
+        const size_t size = left < 2 * PIECE ? (size_t)left : 2 * PIECE;
+        fwrite(piece, 1, size, f);
+        data_sha256_add(&sum, piece, size);
+    }
+    assert_int_equal(fclose(f), 0);
+    data_sha256_end(&sum, hash);
+    ag_graph_free(g);
+    nn_params_free(p);
+}
+
+static void lpips_weights_are_read_and_belong_to_no_checkpoint(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/tessera-lpips.XXXXXX", path[64], settings[512], hash[65];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/w.safetensors", folder);
+    write_lpips(path, 0x1c00, hash); /* 2^-8 */
+    snprintf(settings, sizeof settings,
+             SMALL_VQGAN
+             "disc_start=0 gan_start=0 steps=10 perceptual=lpips perceptual_weights=%s perceptual_sha256=%s",
+             path, hash);
+    fixture f = fixture_new("vqgan", NULL, settings);
+    assert_int_equal(f.recipe->check(f.options, &(image_shape){SIDE, SIDE, 3, false}), AG_OK);
+    build(&f, RUN_TRAIN, BATCH, SIDE, 3);
+    plan(&f);
+    for (int i = 0; i < nn_params_count(f.params); i++) assert_null(strstr(nn_params_at(f.params, i)->name, "slice"));
+    const nn_param *first = nn_params_find(f.r->borrowed, "net.slice1.0.weight");
+    fill(f.r);
+    assert_int_equal(run_step(f.r, 0, 0), AG_OK);
+    assert_true(value_of(f.r, "perceptual") > 0 && isfinite(value_of(f.r, "total")));
+    for (int64_t i = 0; i < first->numel; i++) assert_true(((const real *)first->data)[i] == (real)0.00390625);
+    fixture_free(&f);
+    memset(strstr(settings, hash), '0', 64); /* another hash */
+    f = fixture_new("vqgan", NULL, settings);
+    build(&f, RUN_TRAIN, BATCH, SIDE, 3);
+    assert_int_equal(run_plan(f.r, 0), AG_ERR_DATA);
+    assert_non_null(strstr(ag_error_message(), "perceptual=lpips"));
+    assert_non_null(strstr(ag_error_message(), hash));
+    fixture_free(&f);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* ---- contradictions ------------------------------------------------------------------------------------------------------------------------ */
 
 static void contradictions_are_refused_with_the_arithmetic(void **state)
@@ -451,6 +534,7 @@ int main(void)
         cmocka_unit_test(decoding_the_codes_gives_the_bits_of_the_reconstruction),
         cmocka_unit_test(paper_presets_have_the_published_parameter_counts),
         cmocka_unit_test(every_preset_fits_its_images),
+        cmocka_unit_test(lpips_weights_are_read_and_belong_to_no_checkpoint),
         cmocka_unit_test(contradictions_are_refused_with_the_arithmetic),
     };
     return cmocka_run_group_tests_name("adversarial", tests, NULL, NULL);
