@@ -157,6 +157,26 @@ static void a_step_of_vqgan_equals_pytorch(void **state)
                   (long long)network_numbers, network_worst, TOLERANCE);
 }
 
+/* ---- structure -------------------------------------------------------------------------------------------------------------------------- */
+
+static void structure_is_the_mean_over_sizes_and_zero_for_equals(void **state)
+{
+    (void)state;
+    ag_graph *g = ag_graph_new(1);
+    const ag_pool2d_options half = {.kernel = 2};
+    ag_tensor *x = ag_input(g, "x", AG_REAL, 4, (int64_t[]){1, 64, 40, 3}), *y = ag_shift(ag_scale(x, 0.7), 0.1);
+    ag_tensor *both = ag_keep(nn_structure(y, x, 2, 0)), *same = ag_keep(nn_structure(x, x, 2, 0));
+    ag_tensor *one = nn_structure(y, x, 2, 1),
+              *small = nn_structure(ag_avg_pool2d(y, &half), ag_avg_pool2d(x, &half), 2, 1);
+    ag_tensor *mean = ag_keep(ag_scale(ag_add(one, small), 0.5)); /* a quarter of 40 has no place for a window */
+    assert_int_equal(ag_graph_plan(g, NULL), AG_OK);
+    network_fill(x, 0);
+    assert_int_equal(ag_graph_run(g, 0), AG_OK);
+    assert_true(ag_value(both) > 0.05 && fabs(ag_value(both) - ag_value(mean)) < 1e-6);
+    assert_true(fabs(ag_value(same)) < 1e-6);
+    ag_graph_free(g);
+}
+
 /* ---- onset ---------------------------------------------------------------------------------------------------------------------------- */
 
 #define SMALL                                                                                                          \
@@ -525,6 +545,7 @@ int main(void)
     ag_cpu_set_threads(1); /* graphs are so small that threads would only wait for each other */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_of_vqgan_equals_pytorch),
+        cmocka_unit_test(structure_is_the_mean_over_sizes_and_zero_for_equals),
         cmocka_unit_test(before_its_onset_the_discriminator_moves_nothing_of_the_generator),
         cmocka_unit_test(the_adaptive_weight_makes_both_losses_pull_alike),
         cmocka_unit_test(the_discriminator_starts_to_learn_when_told),
