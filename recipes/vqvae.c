@@ -45,6 +45,8 @@ static const recipe_preset presets[] = {
      "member a code: the notebook's start from zero counts loses its first 700 steps",
      "hidden=128 residual=32 blocks=2 downsampling=2 residual_bias=false relu_before_stack=false skip_relu=true "
      "dim=64 codes=512 beta=0.25 codebook=ema decay=0.99 start=data batch=256 steps=15000 lr=1e-3", 32},
+    {"paper", "ImageNet at 128x128, 32x32 codes of 512 (4.1, 4.2)",
+     "hidden=256 residual=256 blocks=2 downsampling=2 dim=64 codes=512 beta=0.25 batch=128 steps=250000 lr=2e-4", 128},
     {"sonnet", "the notebook of Sonnet 2 (batch 32, 10,000 steps, debiased averages)",
      "hidden=128 residual=32 blocks=2 downsampling=2 residual_bias=true relu_before_stack=true skip_relu=false "
      "dim=64 codes=512 beta=0.25 codebook=ema decay=0.99 debias=true start=uniform batch=32 steps=10000 lr=3e-4", 32},
