@@ -9,7 +9,7 @@
 static void list_recipes(void)
 {
     const recipe *r;
-    for (int i = 0; (r = recipe_at(i)); i++) printf("%-12s %s\n%-12s %s\n", r->name, r->title, "", r->paper);
+    for (int i = 0; (r = recipe_at(i)); i++) printf("%-14s %s\n%-14s %s\n", r->name, r->title, "", r->paper);
     printf("\n'tessera recipes NAME' shows the options and presets of one.\n");
 }
 
