@@ -15,7 +15,7 @@
 
 /* Whole vectors and whole register tiles. */
 enum { ROW_STEP = K_ROWS == 6 ? (VL > 2 ? 3 * VL : 6) : VL > K_ROWS ? VL : K_ROWS };
-enum { FEW = 64, FEW_COLUMNS = 32, FEW_TILES = 32, COLUMNS = 128, TILES = 48, SUM_BYTES = 3584 << 10 };
+enum { FEW = 64, FEW_COLUMNS = 32, FEW_TILES = 32, COLUMNS = 128, TILES = 96, SUM_BYTES = 1800 << 10 };
 enum { UNITS = 32, LEAST_TILES = 32 };
 
 typedef struct plan {
