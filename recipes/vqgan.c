@@ -5,15 +5,15 @@
  *     discriminator  (mean relu(1 - D(x)) + mean relu(1 + D(y))) / 2
  *     codes          mse(sg(z), q) + beta * mse(z, sg(q))
  *
- * The public code has beta on the other term (legacy_beta=true), and so every published checkpoint. The paper's perceptual loss needs weights
- * that you bring (perceptual=lpips); perceptual=ssim needs none. */
+ * The public code, and so every published checkpoint, has beta on the other term: legacy_beta=true, as the presets paper and faces set
+ * it. The paper's perceptual loss needs weights that you bring (perceptual=lpips); perceptual=ssim needs none. */
 #include "vqgan_network.h"
 
 /* clang-format off */
 static const struct vqgan_network defaults = {
     .a = {.q = {.train = {TRAIN_DEFAULTS_WITH(0.5, 0.9), .batch = 12, .steps = 500000,
                           .lr = 5.4e-5},                                    /* 4.5e-6 an image, times 12 */
-                QUANTIZER_DEFAULTS_WITH(NN_CODEBOOK_GRADIENT, NN_START_UNIFORM), .legacy_beta = true, .codes = 1024,
+                QUANTIZER_DEFAULTS_WITH(NN_CODEBOOK_GRADIENT, NN_START_UNIFORM), .codes = 1024,
                 .dim = 256, .scales = {5, {1, 2, 4, 8, 16}}},
           ADVERSARIAL_DEFAULTS, .disc_layers = 3, .gan_weight = 0.8, .disc_loss_weight = 1,
           .disc_start = 250001, .gan_start = 250001},                       /* the public ImageNet set-up */
@@ -24,15 +24,15 @@ static const struct vqgan_network defaults = {
 static const option_table table = {NULL, 0, &vqgan_network_table};
 
 #define CIFAR "ch=32 ch_mult=1,2,2 blocks=1 encoder_attention=2 decoder_attention=2 z_channels=32 dim=16 " \
-              "disc_width=16 disc_layers=2 disc_norm=group perceptual=ssim codebook=ema legacy_beta=false "
+              "disc_width=16 disc_layers=2 disc_norm=group perceptual=ssim codebook=ema "
 #define SMALL "ch=32 ch_mult=1,1,2,2 blocks=1 encoder_attention=3 decoder_attention=3 z_channels=64 dim=32 " \
-              "disc_width=32 disc_layers=2 disc_norm=group perceptual=ssim codebook=ema legacy_beta=false start=kmeans restart=0.5 " \
+              "disc_width=32 disc_layers=2 disc_norm=group perceptual=ssim codebook=ema start=kmeans restart=0.5 " \
               "batch=16 lr=2e-4 flip=true "
 static const recipe_preset presets[] = {
-    {"paper", "ImageNet at 256x256, 16x16 codes of 1,024; add perceptual=lpips with your weights",
-     "codes=1024", 256},
+    {"paper", "ImageNet at 256x256, 16x16 codes of 1,024, beta where the public code has it; add perceptual=lpips with your weights",
+     "codes=1024 legacy_beta=true", 256},
     {"faces", "the public FacesHQ set-up: as paper, with the discriminator from step 30,001 and batches of 3",
-     "batch=3 lr=1.35e-5 disc_start=30001 gan_start=30001", 256},
+     "batch=3 lr=1.35e-5 disc_start=30001 gan_start=30001 legacy_beta=true", 256},
     {"cifar10", "8x8 codes of 512 for 32x32 images; SSIM and edges as perceptual loss",
      CIFAR "codes=512 start=kmeans restart=0.5 batch=64 steps=20000 lr=3e-4 disc_start=8000 gan_start=10000 "
      "gan_ramp=1000", 32},
