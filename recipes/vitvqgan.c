@@ -53,10 +53,10 @@ static const option rows[] = {
 };
 static const option_table table = {rows, (int)(sizeof rows / sizeof *rows), &adversarial_option_table};
 
-#define PATCHES "discriminator=patchgan disc_layers=2 disc_norm=group r1=0 perceptual=ssim "
+#define PATCHES "discriminator=patchgan disc_layers=2 disc_norm=group r1=0 perceptual=ssim adaptive=true gan_weight=0.2 start=kmeans "
 static const recipe_preset presets[] = {
     {"cifar10", "32x32 images to 8x8 codes of 512 in 8 dimensions",
-     "patch=4 width=192 blocks=4 attention_heads=6 hidden=768 codes=512 dim=8 discriminator=none logit_laplace=0.1 batch=64 "
+     "patch=4 width=192 blocks=4 attention_heads=6 hidden=768 codes=512 dim=8 start=kmeans discriminator=none logit_laplace=0.1 batch=64 "
      "steps=20000 lr=5e-4 warmup=500 lr_last=0.01", 32},
     {"photos64", "64x64 photos to 8x8 codes of 1,024 in 16 dimensions, mirrored images",
      "patch=8 width=256 blocks=6 attention_heads=8 hidden=1024 codes=1024 dim=16 logit_laplace=0.1 batch=32 "
