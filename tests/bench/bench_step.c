@@ -2,6 +2,7 @@
  *
  *     bench_step [WORK [BATCH [STEPS [DEPTH]]]] [bf16]        prints the median step after three that do not count
  *
+ * Without STEPS, or with 0: nine steps, or as many as take two seconds. Shorter works would be measured before the machine is warm.
  * With DEPTH also the profile, per operation and per scope of DEPTH name parts.
  * Works: vqvae (CIFAR-10), encode (its codes only), vqgan64 (the VQGAN network at 64 px), gpt-WIDTH-LENGTH (eight blocks). A number
  * instead of a work is the batch of vqvae. tests/bench/compare_torch.sh runs it in turn with the same works in PyTorch. */
@@ -161,17 +162,19 @@ static double run(const step *s, int n)
 static int measure(const work *w, int64_t batch, int steps, int profile)
 {
     step s = build(w, batch);
-    double *seconds = malloc((size_t)steps * sizeof *seconds);
+    const int most = steps ? steps : 1000, least = steps ? steps : 9;
+    double *seconds = malloc((size_t)most * sizeof *seconds);
     struct rusage usage;
     const bool ready = seconds && !ag_graph_plan(s.g, NULL);
     if (ready) {
         fill(&s);
         for (int i = 1; i <= 3; i++) run(&s, i);
         ag_graph_profile(s.g, profile > 0);
-        for (int i = 0; i < steps; i++) seconds[i] = run(&s, i + 4);
-        qsort(seconds, (size_t)steps, sizeof *seconds, by_value);
+        int n = 0;
+        for (const double end = now() + 2; n < most && (n < least || now() < end); n++) seconds[n] = run(&s, n + 4);
+        qsort(seconds, (size_t)n, sizeof *seconds, by_value);
         getrusage(RUSAGE_SELF, &usage);
-        const double median = seconds[steps / 2];
+        const double median = seconds[n / 2];
         printf("tessera %s %s batch %lld, %d threads: %.1f samples/s (%.1f ms/step, %.0f GFLOP/s), peak RSS %ld MiB\n",
                ag_cpu_kernels(), w->name, (long long)batch, omp_get_max_threads(), (double)batch / median, 1e3 * median,
                ag_graph_flops(s.g) / median / 1e9, usage.ru_maxrss / 1024);
@@ -194,8 +197,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof works / sizeof *works; i++)
         if (!strcmp(works[i].name, name)) w = &works[i];
     const int64_t batch = argc > 1 + named ? atoll(argv[1 + named]) : w ? w->batch : 0;
-    const int steps = argc > 2 + named ? atoi(argv[2 + named]) : 9;
-    if (w && batch >= 1 && steps >= 1) return measure(w, batch, steps, argc > 3 + named ? atoi(argv[3 + named]) : 0);
+    const int steps = argc > 2 + named ? atoi(argv[2 + named]) : 0;
+    if (w && batch >= 1 && steps >= 0) return measure(w, batch, steps, argc > 3 + named ? atoi(argv[3 + named]) : 0);
     fprintf(stderr, "bench_step [WORK [BATCH [STEPS [DEPTH]]]] [bf16]; works:");
     for (size_t i = 0; i < sizeof works / sizeof *works; i++) fprintf(stderr, " %s", works[i].name);
     fprintf(stderr, "\n");
