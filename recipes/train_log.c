@@ -160,7 +160,7 @@ static void line_text(const train_figures *f, char *out, size_t size)
 /* "step 1200/50000 | loss 0.0831 rec 0.0712 | lr 2.0e-04 | 38.2 img/s | eta 1h12m" */
 static void whole_line(const trainer *t, const train_figures *f, char *out, size_t size)
 {
-    char figures[256], left[32];
+    char figures[1024], left[32];
     line_text(f, figures, sizeof figures);
     snprintf(out, size, "step %lld/%lld |%s | lr %.3g | %.1f img/s | eta %s", (long long)t->step,
              (long long)t->o->steps, figures, f->values[1], f->values[2],
@@ -170,7 +170,7 @@ static void whole_line(const trainer *t, const train_figures *f, char *out, size
 ag_err train_log_write(trainer *t)
 {
     train_figures f = {0};
-    char line[512];
+    char line[1280];
     if (!t->window.steps) return AG_OK;
     window_figures(t, &f);
     t->rate = t->rate > 0 ? 0.7 * t->rate + 0.3 * f.values[2] : f.values[2];
@@ -185,7 +185,7 @@ void train_log_live(trainer *t)
 {
     if (!terminal_live_due() || !t->window.steps) return;
     train_figures f = {0};
-    char line[512];
+    char line[1280];
     window_figures(t, &f);
     whole_line(t, &f, line, sizeof line);
     terminal_live("%s", line);
