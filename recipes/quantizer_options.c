@@ -159,7 +159,8 @@ void quantized(run *r, const struct quantizer_options *o, int n, const char *con
         if (q[i].codes || q[i].n_counters) run_quantizer(r, &q[i]);
         for (int j = 0; j < q[i].n_terms; j++) {
             const nn_quantized_term *t = &q[i].terms[j];
-            run_loss_by(r, n > 1 || r->n_quantizers > 1 ? nn_in(s, t->name).name : t->name, t->value, t->weight, t->factor);
+            run_loss_by(r, n > 1 || r->n_quantizers > 1 ? nn_in(s, t->name).name : t->name, t->value, t->weight,
+                        t->factor);
         }
     }
 }

@@ -102,7 +102,7 @@ ag_err train_save(trainer *t)
 /* Options that may differ when a run goes on: they do not touch the weights of the steps already made. */
 static bool may_change(const char *name)
 {
-    static const char *const names[] = {"steps",      "log_every",    "eval_every",   "eval_images",
+    static const char *const names[] = {"steps",      "log_every",    "eval_every",    "eval_images",
                                         "save_every", "save_minutes", "samples_every", "perceptual_weights"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], name)) return true;

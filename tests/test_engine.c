@@ -62,7 +62,8 @@ static model build(nn_codebook_rule rule, double restart)
     model m = {.params = nn_params_new(5), .g = ag_graph_new(6)};
     if (!m.params || !m.g) return m;
     const nn_scope root = nn_root(m.params, m.g, true);
-    const nn_quantizer_opt vq = {.K = 16, .D = network.D, .beta = 0.25, .rule = rule, .initial_count = 1, .restart = restart};
+    const nn_quantizer_opt vq = {
+        .K = 16, .D = network.D, .beta = 0.25, .rule = rule, .initial_count = 1, .restart = restart};
     ag_tensor *params[64], *grads[64];
     m.pixels = ag_input(m.g, "pixels", AG_U8, 4, (int64_t[]){B, 12, 20, 3});
     m.rate = ag_input(m.g, "rate", AG_REAL, 0, NULL);

@@ -354,21 +354,9 @@ static void text_that_no_one_could_read_back_is_not_written(void **state)
 
 static void the_manifest_says_what_ran_where(void **state)
 {
-    static const char *const keys[] = {"version",
-                                       "compiler",
-                                       "flags",
-                                       "real",
-                                       "cpu",
-                                       "cores",
-                                       "blas",
-                                       "kernels",
-                                       "threads",
-                                       "seed",
-                                       "data",
-                                       "data_fingerprint",
-                                       "started",
-                                       "host",
-                                       "argv"};
+    static const char *const keys[] = {"version", "compiler", "flags",   "real", "cpu",  "cores",
+                                       "blas",    "kernels",  "threads", "seed", "data", "data_fingerprint",
+                                       "started", "host",     "argv"};
     char program[] = "tessera", odd[] = "--data=caf\xe9";
     char *argv[] = {program, odd};
     const ckpt_manifest_info info = {.argc = 2, .argv = argv, .seed = 7, .data = "x.h5", .data_fingerprint = "abc"};

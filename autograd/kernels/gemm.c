@@ -19,8 +19,8 @@ static void pack_rows_of_b(const real *b, int64_t b_term, int64_t terms, int64_t
         for (int64_t i = 0; i < terms; i++, b += b_term, to += K_PANEL) {
             k_store(to, k_load(b));
             k_store(to + VL, k_load(b + VL));
-            __builtin_prefetch(b +
-                               K_PANEL); /* the next panel's line: rows lie too far apart for the hardware to guess */
+            /* the next panel's line: rows lie too far apart for the hardware to guess */
+            __builtin_prefetch(b + K_PANEL);
             __builtin_prefetch(b + K_PANEL + VL);
         }
         return;

@@ -22,6 +22,7 @@ typedef struct plan {
     int64_t down, across, splits;
     int64_t rows, columns, tiles; /* of a block */
     int64_t v_step, d_step, m_step;
+    bool ragged; /* the last block's register tiles read rows that no transform writes */
     size_t v_bytes, d_bytes, m_bytes, w_bytes;
 } plan;
 
@@ -36,6 +37,8 @@ static plan make_plan(const minimal_weight *j)
     p.columns = k_blocks(k_blocks(j->columns, p.across), K_PANEL) * K_PANEL;
     p.down = k_blocks(j->rows, p.rows);
     p.across = k_blocks(j->columns, p.columns);
+    const int64_t last = j->rows - (p.down - 1) * p.rows;
+    p.ragged = k_blocks(last, K_ROWS) * K_ROWS > k_panel_columns(last);
     p.splits = k_max(k_min(k_blocks(UNITS, p.down * p.across), j->tiles / LEAST_TILES), 1);
     p.v_step = p.tiles * p.rows + VL; /* not a multiple of 4 KiB, which would share a cache set */
     p.d_step = p.tiles * p.columns + VL;
@@ -132,7 +135,7 @@ void K(minimal_weight_run)(const minimal_weight *j, real *w, void *scratch)
     {
         real *v = (real *)(own + (size_t)omp_get_thread_num() * thread_bytes(&p)), *d = v + p.v_bytes / sizeof(real),
              *m = d + p.d_bytes / sizeof(real);
-        memset(v, 0, p.v_bytes); /* rows of the last register tile that do not exist */
+        if (p.ragged) memset(v, 0, p.v_bytes);
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < blocks * p.splits; i++) {
             const unit u = find_unit(j, &p, i);
