@@ -10,56 +10,9 @@
 #include <omp.h>
 
 #include "autograd/cpu.h"
+#include "autograd/machine.h"
 #include "autograd/random.h"
 #include "kernels/kernels.h"
-
-/* ---- peak --------------------------------------------------------------------------------------------------------------- */
-
-#define WIDE __attribute__((target("avx512f,prefer-vector-width=512")))
-typedef float wide __attribute__((vector_size(64)));
-typedef float half __attribute__((vector_size(32)));
-
-/* Twelve chains: more than the latency of the unit times its rate, few enough for sixteen registers. */
-#define SPIN(name, vector, attribute)                                                                                  \
-    attribute static double name(long n)                                                                               \
-    {                                                                                                                  \
-        vector a[12], x = {0}, y = {0};                                                                                \
-        x += 0.999f, y += 1e-3f;                                                                                       \
-        for (int i = 0; i < 12; i++) a[i] = x * (float)i;                                                              \
-        for (; n > 0; n--) { _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) a[i] = a[i] * x + y; }              \
-        vector sum = a[0];                                                                                             \
-        for (int i = 1; i < 12; i++) sum += a[i];                                                                      \
-        return (double)sum[0];                                                                                         \
-    }
-#if defined(__x86_64__)
-SPIN(spin_wide, wide, WIDE)
-SPIN(spin_half, half, __attribute__((target("avx2,fma"))))
-#else
-SPIN(spin_half, half, )
-#endif
-
-/* GFLOP/s of multiply-adds in registers on all threads, best of five. */
-static double measure_peak(void)
-{
-    const long turns = 3000000;
-    int lanes = 8;
-    double (*spin)(long) = spin_half;
-#if defined(__x86_64__)
-    if (!strcmp(ag_cpu_kernels(), "x86-64-v4")) spin = spin_wide, lanes = 16;
-#endif
-    double best = 0, sink = 0;
-    for (int i = 0; i < 5; i++) {
-        const double begin = omp_get_wtime();
-#pragma omp parallel reduction(+ : sink)
-        sink += spin(turns);
-        const double flops = 2.0 * 12 * lanes * (double)turns * omp_get_max_threads();
-        const double rate = flops / (omp_get_wtime() - begin) * 1e-9;
-        best = rate > best ? rate : best;
-    }
-    return sink == -1 ? 0 : best;
-}
-
-/* ---- lines --------------------------------------------------------------------------------------------------------------- */
 
 typedef struct work {
     void (*run)(const struct work *);
@@ -202,7 +155,9 @@ static void layer(const char *name, int kernel, int stride, int pad, int a, int 
 int main(int argc, char **argv)
 {
     only = argc > 1 ? argv[1] : NULL;
-    peak = measure_peak();
+    ag_machine machine;
+    if (ag_machine_measure(&machine)) return fprintf(stderr, "bench_kernels: %s\n", ag_error_message()), 1;
+    peak = machine.gflops;
     printf("%s, %d threads, kernels %s, peak %.1f GFLOP/s\n", ag_cpu_model(), ag_cpu_threads(), ag_cpu_kernels(), peak);
     /* the CIFAR-10 VQ-VAE, batch 256; of a transposed layer `input` is the forward pass */
     layer("c4s2 3->64 32x32", 4, 2, 1, 3, 64, 32, 256);
