@@ -184,3 +184,14 @@ ag_err command_size(const char *text, const char *flag, int64_t *bytes)
     *bytes = (int64_t)v;
     return AG_OK;
 }
+
+ag_err command_image_size(const char *text, int *height, int *width)
+{
+    char *end;
+    const long w = strtol(text, &end, 10), h = *end == 'x' ? strtol(end + 1, &end, 10) : w;
+    if (*end || w < 1 || h < 1 || w > 16384 || h > 16384)
+        return ag_fail(AG_ERR_USAGE, "--size %.32s is not accepted; give N or WxH, each from 1 to 16384", text);
+    *width = (int)w;
+    *height = (int)h;
+    return AG_OK;
+}

@@ -53,6 +53,8 @@ ag_err command_words(const command *c, int n, int want);
 ag_err command_need(const command *c, const char *value, const char *flag);
 /* "512M", "2G", "1.5GiB", plain bytes. */
 ag_err command_size(const char *text, const char *flag, int64_t *bytes);
+/* --size: "64" is 64x64, "96x64" is 96 wide and 64 high; 1 to 16384. */
+ag_err command_image_size(const char *text, int *height, int *width);
 
 int command_train(const command *c, int argc, char **argv);
 int command_eval(const command *c, int argc, char **argv);

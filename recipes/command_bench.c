@@ -1,15 +1,11 @@
 /* tessera bench [RECIPE]: what this machine can do, and what a recipe makes of it. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "autograd/cpu.h"
 #include "autograd/machine.h"
-#include "checkpoints/json.h"
 #include "command.h"
 #include "images.h"
-#include "memory.h"
 #include "recipe.h"
 #include "signals.h"
 #include "terminal.h"
@@ -231,34 +227,17 @@ static cJSON *json_result(const subject *s, const result *r)
 
 /* ---- the command ------------------------------------------------------------------------------------------------------- */
 
-/* "32" or "64x48" (width x height). */
-static ag_err read_size(const char *text, image_shape *image)
-{
-    long long w, h;
-    char rest;
-    const int n = sscanf(text, "%lldx%lld%c", &w, &h, &rest);
-    if (n == 1 && sscanf(text, "%lld%c", &w, &rest) == 1)
-        h = w;
-    else if (n != 2)
-        w = h = 0;
-    if (w < 1 || h < 1 || w > 65536 || h > 65536)
-        return ag_fail(AG_ERR_USAGE, "--size %.32s is not accepted; give 32, or 64x48 for width x height", text);
-    image->width = w;
-    image->height = h;
-    return AG_OK;
-}
-
 static ag_err resolve(subject *s, const arguments *a, const recipe_preset *preset)
 {
     ag_err err = AG_OK;
-    const int64_t size = preset ? preset->image : 32;
+    int height = preset ? preset->image : 32, width = height;
+    if (a->size && (err = command_image_size(a->size, &height, &width))) return err;
     s->preset = preset ? preset->name : "defaults";
-    s->image = (image_shape){.height = size, .width = size, .channels = a->channels};
-    if (a->size && (err = read_size(a->size, &s->image))) return err;
+    s->image = (image_shape){.height = height, .width = width, .channels = a->channels};
     if (preset) err = recipe_preset_apply(s->recipe, s->options, preset->name);
     for (int i = 0; !err && i < a->sets.n; i++)
         err = option_assign(s->recipe->options, s->options, a->sets.items[i], "--set");
-    return err;
+    return err ? err : train_options_check(s->options);
 }
 
 static ag_err bench_one(const recipe *card, const recipe_preset *preset, const arguments *a, const ag_machine *m,
@@ -277,14 +256,6 @@ static ag_err bench_one(const recipe *card, const recipe_preset *preset, const a
     return err;
 }
 
-static ag_err find_preset(const recipe *card, const char *name, const recipe_preset **out)
-{
-    for (*out = card->presets; (*out)->name; ++*out)
-        if (!strcmp((*out)->name, name)) return AG_OK;
-    return ag_fail(AG_ERR_USAGE, "recipe %s has no preset '%.64s'; 'tessera recipes %s' lists them", card->name, name,
-                   card->name);
-}
-
 /* The preset asked for, else the first of the recipe (of each recipe, if none is named). */
 static ag_err bench_all(const char *name, const arguments *a, const ag_machine *m, cJSON *list)
 {
@@ -294,7 +265,7 @@ static ag_err bench_all(const char *name, const arguments *a, const ag_machine *
     if (name) {
         if ((err = recipe_get(&card, name))) return err;
         preset = card->presets->name ? card->presets : NULL;
-        if (a->preset && (err = find_preset(card, a->preset, &preset))) return err;
+        if (a->preset && (err = recipe_preset_find(&preset, card, a->preset))) return err;
         return bench_one(card, preset, a, m, list);
     }
     for (int i = 0; !err && (card = recipe_at(i)) && !signals_received(); i++)

@@ -64,18 +64,6 @@ static void say_result(const data_pack_options *o, const data_pack_report *r)
     if (r->skipped) terminal_line("  %lld bad pictures skipped: see %s.skipped.txt", (long long)r->skipped, o->output);
 }
 
-/* "64" is 64x64; "96x64" is 96 wide and 64 high. */
-static ag_err parse_size(const char *text, int *height, int *width)
-{
-    char *end;
-    const long w = strtol(text, &end, 10), h = *end == 'x' ? strtol(end + 1, &end, 10) : w;
-    if (*end || w < 1 || h < 1 || w > 16384 || h > 16384)
-        return ag_fail(AG_ERR_USAGE, "--size %.32s is not accepted; give N or WxH, each from 1 to 16384", text);
-    *width = (int)w;
-    *height = (int)h;
-    return AG_OK;
-}
-
 static ag_err parse_fraction(const char *text, const char *flag, double *out)
 {
     char *end;
@@ -120,7 +108,7 @@ static ag_err run_pack(const arguments *a, char **sources, int n)
     data_pack_report report;
     ag_err err = AG_OK;
     if (a->channels == 2) return ag_fail(AG_ERR_USAGE, "--channels 2 is not accepted; give 1 or 3");
-    if (a->size && (err = parse_size(a->size, &o.height, &o.width))) return err;
+    if (a->size && (err = command_image_size(a->size, &o.height, &o.width))) return err;
     if (a->val_fraction && (err = parse_fraction(a->val_fraction, "--val-fraction", &o.val_fraction))) return err;
     if (a->max_corrupt && (err = parse_fraction(a->max_corrupt, "--max-corrupt", &o.max_corrupt))) return err;
     if (a->filter && (err = parse_filter(a->filter, &o.filter))) return err;

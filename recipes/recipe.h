@@ -83,6 +83,9 @@ ag_err recipe_get(const recipe **out, const char *name);
 
 /* Options resolved: a copy of the defaults to be changed with option_*; the caller frees it. NULL if out of memory. */
 void *recipe_options_new(const recipe *r);
+/* The preset of a name. Errors: AG_ERR_USAGE, with the nearest name if one is near. */
+ag_err recipe_preset_find(const recipe_preset **out, const recipe *r, const char *name);
+/* Sets the options that the preset of a name is about; errors as above. */
 ag_err recipe_preset_apply(const recipe *r, void *options, const char *preset);
 
 #endif

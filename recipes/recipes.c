@@ -133,20 +133,24 @@ void *recipe_options_new(const recipe *r)
     return options;
 }
 
-ag_err recipe_preset_apply(const recipe *r, void *options, const char *preset)
+ag_err recipe_preset_find(const recipe_preset **out, const recipe *r, const char *name)
 {
     const char *best = NULL;
-    char origin[96];
-    for (const recipe_preset *p = r->presets; p->name; p++) {
-        if (strcmp(p->name, preset)) {
-            option_nearer(preset, p->name, &best);
-            continue;
-        }
-        snprintf(origin, sizeof origin, "preset %s", preset);
-        return option_assign_all(r->options, options, p->settings, origin);
+    for (*out = r->presets; (*out)->name; ++*out) {
+        if (!strcmp((*out)->name, name)) return AG_OK;
+        option_nearer(name, (*out)->name, &best);
     }
     if (best)
-        return ag_fail(AG_ERR_USAGE, "--preset %.64s: %s has no such preset; did you mean '%s'?", preset, r->name,
-                       best);
-    return ag_fail(AG_ERR_USAGE, "--preset %.64s: no such preset; 'tessera recipes %s' lists them", preset, r->name);
+        return ag_fail(AG_ERR_USAGE, "--preset %.64s: %s has no such preset; did you mean '%s'?", name, r->name, best);
+    return ag_fail(AG_ERR_USAGE, "--preset %.64s: no such preset; 'tessera recipes %s' lists them", name, r->name);
+}
+
+ag_err recipe_preset_apply(const recipe *r, void *options, const char *preset)
+{
+    const recipe_preset *p;
+    char origin[96];
+    const ag_err err = recipe_preset_find(&p, r, preset);
+    if (err) return err;
+    snprintf(origin, sizeof origin, "preset %s", preset);
+    return option_assign_all(r->options, options, p->settings, origin);
 }

@@ -65,6 +65,15 @@ train 1 "nothing.json" --config nothing.json
 refuse 2 "multiples of 4.*28x28 and 32x32" "$tessera" train vqvae --preset tiny --data odd.h5 -o never
 [ ! -e never ] || fail "an odd size left a folder"
 
+# the same words in bench and pack
+bench() { pattern=$1; shift; refuse 2 "$pattern" "$tessera" bench vqvae --json --seconds 1 "$@"; }
+bench "did you mean 'cifar10'" --preset cifar
+bench "set optimizer=adamw" --preset tiny --set weight_decay=0.1
+for size in 64x 0 16385; do
+    bench "size $size is not accepted; give N or WxH" --size $size
+    refuse 2 "size $size is not accepted; give N or WxH" "$tessera" pack . -o never.h5 --size $size
+done
+
 # data
 echo "these are no pictures" >text.h5
 head -c 20000 data.h5 >cut.h5
