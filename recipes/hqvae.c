@@ -22,8 +22,6 @@ static const struct vqgan_network defaults = {
     .z_channels = 256, .quant_kernel = 1,
 };
 
-static const option_table table = {NULL, 0, &vqgan_network_table};
-
 #define SMALL "ch=32 blocks=1 disc_width=16 perceptual=ssim start=kmeans restart=0.5 "
 static const recipe_preset presets[] = {
     {"paper", "ImageNet at 256x256: 8x8 top and 16x16 bottom codes of 8,192 each; add perceptual=lpips with your weights",
@@ -112,7 +110,7 @@ const recipe recipe_hqvae = {
     .paper = "You, Kim, Kim, Lee, Han 2022, arXiv:2210.01542",
     .options_size = sizeof(struct vqgan_network),
     .defaults = &defaults,
-    .options = &table,
+    .options = &vqgan_network_table,
     .presets = presets,
     .scale = 2,
     .shift = -1,

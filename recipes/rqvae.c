@@ -18,8 +18,6 @@ static const struct vqgan_network defaults = {
     .decoder_attention = {1, {5}}, .z_channels = 256, .quant_kernel = 1,
 };
 
-static const option_table table = {NULL, 0, &vqgan_network_table};
-
 #define SMALL "ch=32 blocks=1 dim=16 depth=4 disc_width=16 disc_norm=group perceptual=ssim start=kmeans "
 static const recipe_preset presets[] = {
     {"paper", "ImageNet at 256x256, 8x8 positions of 4 codes of 16,384; add perceptual=lpips with your weights",
@@ -42,15 +40,7 @@ const recipe recipe_rqvae = {
     .name = "rqvae",
     .title = "RQ-VAE: several codes a position, each of what the ones before leave",
     .paper = "Lee, Kim, Kim, Cho, Han 2022, arXiv:2203.01941",
-    .options_size = sizeof(struct vqgan_network),
     .defaults = &defaults,
-    .options = &table,
     .presets = presets,
-    .scale = 2,
-    .shift = -1,
-    .check = vqgan_check,
-    .build = vqgan_build,
-    .decode = vqgan_decode,
-    .grid = vqgan_grid,
-    .code_shape = vqgan_code_shape,
+    VQGAN_NETWORK_RECIPE,
 };

@@ -18,8 +18,6 @@ static const struct vqgan_network defaults = {
     .decoder_attention = {1, {4}}, .z_channels = 32, .quant_kernel = 3,
 };
 
-static const option_table table = {NULL, 0, &vqgan_network_table};
-
 #define SMALL "ch=32 blocks=1 disc_width=16 disc_layers=2 disc_norm=group perceptual=ssim start=kmeans restart=0.5 "
 static const recipe_preset presets[] = {
     {"paper", "256x256: 680 codes of 4,096 in 10 maps up to 16x16; add perceptual=lpips with your weights",
@@ -42,15 +40,7 @@ const recipe recipe_var_tokenizer = {
     .name = "var-tokenizer",
     .title = "VAR tokenizer: maps of codes of growing size",
     .paper = "Tian, Jiang, Yuan, Peng, Wang 2024, arXiv:2404.02905",
-    .options_size = sizeof(struct vqgan_network),
     .defaults = &defaults,
-    .options = &table,
     .presets = presets,
-    .scale = 2,
-    .shift = -1,
-    .check = vqgan_check,
-    .build = vqgan_build,
-    .decode = vqgan_decode,
-    .grid = vqgan_grid,
-    .code_shape = vqgan_code_shape,
+    VQGAN_NETWORK_RECIPE,
 };

@@ -21,8 +21,6 @@ static const struct vqgan_network defaults = {
     .z_channels = 256, .quant_kernel = 1,
 };
 
-static const option_table table = {NULL, 0, &vqgan_network_table};
-
 #define CIFAR "ch=32 ch_mult=1,2,2 blocks=1 encoder_attention=2 decoder_attention=2 z_channels=32 dim=16 " \
               "disc_width=16 disc_layers=2 disc_norm=group perceptual=ssim codebook=ema "
 #define SMALL "ch=32 ch_mult=1,1,2,2 blocks=1 encoder_attention=3 decoder_attention=3 z_channels=64 dim=32 " \
@@ -54,15 +52,7 @@ const recipe recipe_vqgan = {
     .name = "vqgan",
     .title = "VQGAN: convolutions and attention, perceptual and adversarial losses",
     .paper = "Esser, Rombach, Ommer 2021, arXiv:2012.09841",
-    .options_size = sizeof(struct vqgan_network),
     .defaults = &defaults,
-    .options = &table,
     .presets = presets,
-    .scale = 2,
-    .shift = -1,
-    .check = vqgan_check,
-    .build = vqgan_build,
-    .decode = vqgan_decode,
-    .grid = vqgan_grid,
-    .code_shape = vqgan_code_shape,
+    VQGAN_NETWORK_RECIPE,
 };
