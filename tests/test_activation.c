@@ -14,7 +14,7 @@
 #include "autograd/cpu.h"
 #include "autograd/ops.h"
 #include "golden.h"
-#include "kernels/kernels.h"
+#include "kernel_tests.h"
 
 enum { N = 301, HALVES = 17 };
 
@@ -229,11 +229,6 @@ static void a_negative_slope_is_a_mistake(void **state)
 /* ---- accuracy over all floats ---------------------------------------------------------------------------------------- */
 
 #ifndef AG_DOUBLE
-extern const k_table k_table_generic;
-#if defined(__x86_64__)
-extern const k_table k_table_v3, k_table_v4;
-#endif
-
 static double sigmoid_of(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
 static double gelu_of(double x) { return x < -40 ? 0 : x > 40 ? x : x * 0.5 * erfc(-0.70710678118654752440 * x); }
 static double softplus_of(double x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }
@@ -285,15 +280,8 @@ static void special_values_have_their_limits(const k_table *t)
 static void floats_are_right_to_a_few_units_everywhere(void **state)
 {
     (void)state;
-    const k_table *tables[3] = {&k_table_generic};
-    int count = 1;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables[count++] = &k_table_v3;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        tables[count++] = &k_table_v4;
-#endif
-    for (int i = 0; i < count; i++) {
+    find_tables(false);
+    for (int i = 0; i < table_count; i++) {
         const k_table *t = tables[i];
         const struct {
             const char *name;

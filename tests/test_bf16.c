@@ -13,26 +13,13 @@
 
 #include "autograd/cpu.h"
 #include "autograd/ops.h"
-#include "guarded.h"
-#include "kernels/kernels.h"
+#include "kernel_tests.h"
 #include "recipe.h"
 
-extern const k_table k_table_generic;
-#if defined(__x86_64__)
-extern const k_table k_table_v3, k_table_v4;
-#endif
-
-static const k_table *tables[3];
-static int table_count;
-
-static int find_tables(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    tables[table_count++] = &k_table_generic;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables[table_count++] = &k_table_v3;
-    if (__builtin_cpu_supports("avx512bf16")) tables[table_count++] = &k_table_v4;
-#endif
+    find_tables(true);
     return 0;
 }
 
@@ -155,36 +142,6 @@ static const k_conv convs[] = {
 };
 enum { CONVS = sizeof convs / sizeof *convs };
 
-/* Elements of x, y, w; the result of a product is the one that it does not read. */
-static int64_t size_of(const k_conv *c, int which)
-{
-    return which == K_INPUT     ? c->n * c->h * c->w * c->a
-           : which == K_FORWARD ? c->n * c->ho * c->wo * c->b
-                                : c->kh * c->kw * c->a * c->b;
-}
-
-static int64_t terms_of(const k_conv *c, int product)
-{
-    return product == K_WEIGHT ? c->n * c->ho * c->wo : c->kh * c->kw * (product == K_FORWARD ? c->a : c->b);
-}
-
-typedef struct operands {
-    const real *x, *y, *w;
-    const k_epilogue *e;
-} operands;
-
-static void run_conv(const k_table *t, const k_conv *c, int product, bool bf16, const operands *o, real *out)
-{
-    const size_t bytes = product == K_FORWARD ? (bf16 ? t->conv_forward_bf16_scratch : t->conv_forward_scratch)(c)
-                         : product == K_INPUT ? (bf16 ? t->conv_input_bf16_scratch : t->conv_input_scratch)(c)
-                                              : (bf16 ? t->conv_weight_bf16_scratch : t->conv_weight_scratch)(c);
-    void *scratch = guarded(bytes);
-    if (product == K_FORWARD) (bf16 ? t->conv_forward_bf16 : t->conv_forward)(c, o->x, o->w, o->e, out, scratch);
-    if (product == K_INPUT) (bf16 ? t->conv_input_bf16 : t->conv_input)(c, o->y, o->w, o->e, out, scratch);
-    if (product == K_WEIGHT) (bf16 ? t->conv_weight_bf16 : t->conv_weight)(c, o->x, o->y, out, scratch);
-    guarded_free(scratch, bytes);
-}
-
 /* Minimal filtering rounds the transforms of the operands: 0.25 percent by rounding operands, half again as much by this. */
 static void assert_filtered(const real *got, const real *want, int64_t n, const char *table)
 {
@@ -201,29 +158,29 @@ static void assert_filtered(const real *got, const real *want, int64_t n, const 
 static void check_conv(const k_conv *c, int product)
 {
     real *in[3], *near[3], *bias = numbers(c->a + c->b);
-    for (int i = 0; i < 3; i++) near[i] = rounded_copy(in[i] = numbers(size_of(c, i)), size_of(c, i));
+    for (int i = 0; i < 3; i++) near[i] = rounded_copy(in[i] = numbers(conv_size(c, i)), conv_size(c, i));
     const k_epilogue e = {.bias = bias, .residual = in[product], .activation = K_RELU};
-    const int64_t n = size_of(c, product);
-    const operands own = {in[K_INPUT], in[K_FORWARD], in[K_WEIGHT], &e},
-                   rounded_own = {near[K_INPUT], near[K_FORWARD], near[K_WEIGHT], &e};
+    const int64_t n = conv_size(c, product);
+    const conv_operands own = {c, in[K_INPUT], in[K_FORWARD], in[K_WEIGHT], &e},
+                        rounded_own = {c, near[K_INPUT], near[K_FORWARD], near[K_WEIGHT], &e};
     real *want = numbers(n), *first = numbers(n);
     const bool filtered = c->kh == 4;
-    run_conv(&k_table_generic, c, product, false, filtered ? &own : &rounded_own, want);
+    conv_run(&k_table_generic, product, false, filtered ? &own : &rounded_own, want);
     for (int i = 0; i < table_count; i++)
         for (int threads = 1; threads <= 8; threads += i < table_count - 1 ? 8 : 1) {
             real *got = guarded((size_t)n * sizeof(real));
             omp_set_num_threads(threads);
             assert_true(tables[i]->conv_bf16_fits(c, product));
-            run_conv(tables[i], c, product, true, &own, got);
+            conv_run(tables[i], product, true, &own, got);
             if (filtered)
                 assert_filtered(got, want, n, tables[i]->name);
             else
-                assert_near(got, want, n, terms_of(c, product), tables[i]->name);
+                assert_near(got, want, n, conv_terms(c, product), tables[i]->name);
             if (threads == 1) memcpy(first, got, (size_t)n * sizeof(real));
             assert_memory_equal(first, got, (size_t)n * sizeof(real));
             numbers_free(got, n);
         }
-    for (int i = 0; i < 3; i++) numbers_free(in[i], size_of(c, i)), free(near[i]);
+    for (int i = 0; i < 3; i++) numbers_free(in[i], conv_size(c, i)), free(near[i]);
     numbers_free(bias, c->a + c->b), numbers_free(want, n), numbers_free(first, n);
 }
 
@@ -379,5 +336,5 @@ int main(void)
         cmocka_unit_test(refused_where_the_cpu_lacks_it),
         cmocka_unit_test(training_is_that_of_fp32_within_its_noise),
     };
-    return cmocka_run_group_tests_name("bf16", tests, find_tables, NULL);
+    return cmocka_run_group_tests_name("bf16", tests, set_up, NULL);
 }

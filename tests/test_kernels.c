@@ -12,28 +12,12 @@
 #include <cmocka.h>
 #include <omp.h>
 
-#include "autograd/random.h"
-#include "guarded.h"
-#include "kernels/kernels.h"
+#include "kernel_tests.h"
 
-extern const k_table k_table_generic;
-#if defined(__x86_64__)
-extern const k_table k_table_v3, k_table_v4;
-#endif
-
-static const k_table *tables[3];
-static int table_count;
-
-static int find_tables(void **state)
+static int set_up(void **state)
 {
     (void)state;
-    tables[table_count++] = &k_table_generic;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables[table_count++] = &k_table_v3;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        tables[table_count++] = &k_table_v4;
-#endif
+    find_tables(false);
     return 0;
 }
 
@@ -43,18 +27,7 @@ static double tolerance(int64_t terms) { return (sizeof(real) == 4 ? 1.2e-7 : 2.
 
 /* ---- convolutions ------------------------------------------------------------------------------------------------------ */
 
-static int64_t x_size(const k_conv *c) { return c->n * c->h * c->w * c->a; }
-static int64_t y_size(const k_conv *c) { return c->n * c->ho * c->wo * c->b; }
-static int groups_of(const k_conv *c) { return c->groups > 1 ? c->groups : 1; }
 static int dilation_of(const k_conv *c) { return c->dilation > 1 ? c->dilation : 1; }
-static int64_t w_size(const k_conv *c) { return (int64_t)c->kh * c->kw * c->a / groups_of(c) * c->b; }
-
-enum product { FORWARD, INPUT, WEIGHT };
-
-static int64_t result_size(const k_conv *c, enum product p)
-{
-    return p == FORWARD ? y_size(c) : p == INPUT ? x_size(c) : w_size(c);
-}
 
 static void reference_epilogue(const k_epilogue *e, int64_t channels, int64_t n, double *out)
 {
@@ -66,20 +39,20 @@ static void reference_epilogue(const k_epilogue *e, int64_t channels, int64_t n,
 }
 
 /* out (zeroed) += the sum over all pairs of positions that a tap joins. */
-static void reference_pair(const k_conv *c, enum product p, int64_t xi, int64_t yi, int64_t wi, const real *x,
-                           const real *y, const real *w, double *out)
+static void reference_pair(const k_conv *c, int p, int64_t xi, int64_t yi, int64_t wi, const real *x, const real *y,
+                           const real *w, double *out)
 {
-    const int64_t a = c->a / groups_of(c), b = c->b / groups_of(c);
+    const int64_t a = c->a / conv_groups(c), b = c->b / conv_groups(c);
     for (int64_t i = 0; i < a; i++)
         for (int64_t j = 0; j < c->b; j++) {
             const int64_t xs = xi + j / b * a + i;
-            if (p == FORWARD) out[yi + j] += (double)x[xs] * (double)w[wi + i * c->b + j];
-            if (p == INPUT) out[xs] += (double)y[yi + j] * (double)w[wi + i * c->b + j];
-            if (p == WEIGHT) out[wi + i * c->b + j] += (double)x[xs] * (double)y[yi + j];
+            if (p == K_FORWARD) out[yi + j] += (double)x[xs] * (double)w[wi + i * c->b + j];
+            if (p == K_INPUT) out[xs] += (double)y[yi + j] * (double)w[wi + i * c->b + j];
+            if (p == K_WEIGHT) out[wi + i * c->b + j] += (double)x[xs] * (double)y[yi + j];
         }
 }
 
-static void reference(const k_conv *c, enum product p, const real *x, const real *y, const real *w, double *out)
+static void reference(const k_conv *c, int p, const real *x, const real *y, const real *w, double *out)
 {
     for (int64_t n = 0; n < c->n; n++)
         for (int64_t o = 0; o < c->ho * c->wo; o++)
@@ -88,27 +61,8 @@ static void reference(const k_conv *c, enum product p, const real *x, const real
                 const int64_t ix = o % c->wo * c->stride + tap % c->kw * dilation_of(c) - c->left;
                 if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w) continue;
                 reference_pair(c, p, ((n * c->h + iy) * c->w + ix) * c->a, (n * c->ho * c->wo + o) * c->b,
-                               tap * c->a / groups_of(c) * c->b, x, y, w, out);
+                               tap * c->a / conv_groups(c) * c->b, x, y, w, out);
             }
-}
-
-/* What a product is given. */
-typedef struct operands {
-    const k_conv *c;
-    const real *x, *y, *w;
-    const k_epilogue *e;
-} operands;
-
-static void run_product(const k_table *t, enum product p, const operands *o, real *out)
-{
-    const size_t bytes = p == FORWARD ? t->conv_forward_scratch(o->c)
-                         : p == INPUT ? t->conv_input_scratch(o->c)
-                                      : t->conv_weight_scratch(o->c);
-    void *scratch = guarded(bytes);
-    if (p == FORWARD) t->conv_forward(o->c, o->x, o->w, o->e, out, scratch);
-    if (p == INPUT) t->conv_input(o->c, o->y, o->w, o->e, out, scratch);
-    if (p == WEIGHT) t->conv_weight(o->c, o->x, o->y, out, scratch);
-    guarded_free(scratch, bytes);
 }
 
 /* Minimal filtering trades multiplications for rounding: with points up to 2 its error is a few times that of the direct sum. */
@@ -117,30 +71,27 @@ static double amplification(const k_conv *c)
     return (c->kh == 3 && c->kw == 3 && c->stride == 1) || (c->kh == 4 && c->kw == 4 && c->stride == 2) ? 4 : 1;
 }
 
-static void compare(const char *table, enum product p, const k_conv *c, const real *got, const double *want, int64_t n)
+static void compare(const char *table, int p, const k_conv *c, const real *got, const double *want, int64_t n)
 {
     static const char *const names[] = {"forward", "input", "weight"};
-    const int64_t terms = p == FORWARD ? c->kh * c->kw * c->a
-                          : p == INPUT ? c->kh * c->kw * c->b
-                                       : c->n * c->ho * c->wo;
     for (int64_t i = 0; i < n; i++)
-        if (!(fabs((double)got[i] - want[i]) <= amplification(c) * tolerance(terms)))
+        if (!(fabs((double)got[i] - want[i]) <= amplification(c) * tolerance(conv_terms(c, p))))
             fail_msg("%s %s: n %d, x %dx%dx%d, y %dx%dx%d, kernel %dx%d stride %d pad %d,%d dilation %d groups %d: at "
                      "%d: %.9g, not %.9g",
                      table, names[p], (int)c->n, (int)c->h, (int)c->w, (int)c->a, (int)c->ho, (int)c->wo, (int)c->b,
                      c->kh, c->kw, c->stride, c->top, c->left, c->dilation, c->groups, (int)i, (double)got[i], want[i]);
 }
 
-static void check_product(enum product p, const operands *o)
+static void check_product(int p, const conv_operands *o)
 {
-    const int64_t n = result_size(o->c, p);
+    const int64_t n = conv_size(o->c, p);
     double *want = calloc((size_t)n, sizeof *want);
     assert_non_null(want);
     reference(o->c, p, o->x, o->y, o->w, want);
-    if (p != WEIGHT) reference_epilogue(o->e, p == FORWARD ? o->c->b : o->c->a, n, want);
+    if (p != K_WEIGHT) reference_epilogue(o->e, p == K_FORWARD ? o->c->b : o->c->a, n, want);
     for (int i = 0; i < table_count; i++) {
         real *got = guarded((size_t)n * sizeof(real));
-        run_product(tables[i], p, o, got);
+        conv_run(tables[i], p, false, o, got);
         compare(tables[i]->name, p, o->c, got, want, n);
         numbers_free(got, n);
     }
@@ -150,17 +101,18 @@ static void check_product(enum product p, const operands *o)
 /* One shape: the three products, each with an epilogue chosen by the bits of `with` (bias, residual, ReLU). */
 static void check_conv(const k_conv *c, unsigned with)
 {
-    real *x = numbers(x_size(c)), *y = numbers(y_size(c)), *w = numbers(w_size(c));
-    real *bias = numbers(c->a + c->b), *like_x = numbers(x_size(c)), *like_y = numbers(y_size(c));
+    const int64_t nx = conv_size(c, K_INPUT), ny = conv_size(c, K_FORWARD), nw = conv_size(c, K_WEIGHT);
+    real *x = numbers(nx), *y = numbers(ny), *w = numbers(nw);
+    real *bias = numbers(c->a + c->b), *like_x = numbers(nx), *like_y = numbers(ny);
     k_epilogue forward = {.bias = with & 1 ? bias : NULL, .residual = with & 2 ? like_y : NULL};
     forward.activation = with & 4 ? K_RELU : K_LINEAR;
     k_epilogue input = forward;
     input.residual = with & 2 ? like_x : NULL;
-    check_product(FORWARD, &(operands){c, x, y, w, with ? &forward : NULL});
-    check_product(INPUT, &(operands){c, x, y, w, with ? &input : NULL});
-    check_product(WEIGHT, &(operands){c, x, y, w, NULL});
-    numbers_free(x, x_size(c)), numbers_free(y, y_size(c)), numbers_free(w, w_size(c));
-    numbers_free(bias, c->a + c->b), numbers_free(like_x, x_size(c)), numbers_free(like_y, y_size(c));
+    check_product(K_FORWARD, &(conv_operands){c, x, y, w, with ? &forward : NULL});
+    check_product(K_INPUT, &(conv_operands){c, x, y, w, with ? &input : NULL});
+    check_product(K_WEIGHT, &(conv_operands){c, x, y, w, NULL});
+    numbers_free(x, nx), numbers_free(y, ny), numbers_free(w, nw);
+    numbers_free(bias, c->a + c->b), numbers_free(like_x, nx), numbers_free(like_y, ny);
 }
 
 static int64_t pick(uint64_t *at, const int *from, int n) { return from[ag_random_below(3, 11, (*at)++, (uint64_t)n)]; }
@@ -197,7 +149,7 @@ static bool draw(uint64_t *at, k_conv *c)
     if (tall < 0 || wide < 0) return false;
     c->ho = tall / c->stride + 1;
     c->wo = wide / c->stride + 1;
-    return x_size(c) * c->b * c->kh * c->kw < 8000000;
+    return conv_size(c, K_INPUT) * c->b * c->kh * c->kw < 8000000;
 }
 
 static void convolutions_equal_plain_loops_on_odd_shapes(void **state)
@@ -290,14 +242,14 @@ static void convolutions_equal_plain_loops_on_shapes_cut_into_bands(void **state
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) check_conv(&large[i], 7);
 }
 
-static void check_threads(const k_table *t, enum product p, const operands *o)
+static void check_threads(const k_table *t, int p, const conv_operands *o)
 {
-    const int64_t n = result_size(o->c, p);
+    const int64_t n = conv_size(o->c, p);
     real *first = guarded((size_t)n * sizeof(real)), *other = guarded((size_t)n * sizeof(real));
     static const int threads[] = {1, 2, 3, 4, 8};
     for (int i = 0; i < 5; i++) {
         omp_set_num_threads(threads[i]);
-        run_product(t, p, o, i == 0 ? first : other);
+        conv_run(t, p, false, o, i == 0 ? first : other);
         if (i) assert_memory_equal(first, other, (size_t)n * sizeof(real));
     }
     numbers_free(first, n), numbers_free(other, n);
@@ -309,10 +261,11 @@ static void thread_count_changes_no_bit_of_a_convolution(void **state)
     const int before = omp_get_max_threads();
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
         const k_conv *c = &large[i];
-        real *x = numbers(x_size(c)), *y = numbers(y_size(c)), *w = numbers(w_size(c));
+        const int64_t nx = conv_size(c, K_INPUT), ny = conv_size(c, K_FORWARD), nw = conv_size(c, K_WEIGHT);
+        real *x = numbers(nx), *y = numbers(ny), *w = numbers(nw);
         for (int j = 0; j < table_count; j++)
-            for (enum product p = FORWARD; p <= WEIGHT; p++) check_threads(tables[j], p, &(operands){c, x, y, w, NULL});
-        numbers_free(x, x_size(c)), numbers_free(y, y_size(c)), numbers_free(w, w_size(c));
+            for (int p = K_FORWARD; p <= K_WEIGHT; p++) check_threads(tables[j], p, &(conv_operands){c, x, y, w, NULL});
+        numbers_free(x, nx), numbers_free(y, ny), numbers_free(w, nw);
     }
     omp_set_num_threads(before);
 }
@@ -325,7 +278,7 @@ static void relu_of_a_convolution_keeps_nan(void **state)
     x[2] = (real)NAN;
     const k_epilogue e = {.activation = K_RELU};
     for (int i = 0; i < table_count; i++) {
-        run_product(tables[i], FORWARD, &(operands){&c, x, y, w, &e}, y);
+        conv_run(tables[i], K_FORWARD, false, &(conv_operands){&c, x, y, w, &e}, y);
         for (int j = 0; j < 9; j++) assert_int_equal(isnan(y[j]) != 0, j / 3 == 1);
     }
     numbers_free(x, 6), numbers_free(w, 6);
@@ -514,5 +467,5 @@ int main(void)
         cmocka_unit_test(rows_that_are_not_finite_give_a_code_in_range),
         cmocka_unit_test(thread_count_changes_no_code),
     };
-    return cmocka_run_group_tests_name("kernels", tests, find_tables, NULL);
+    return cmocka_run_group_tests_name("kernels", tests, set_up, NULL);
 }
