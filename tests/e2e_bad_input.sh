@@ -1,14 +1,8 @@
 #!/bin/sh
 # Wrong options, files and folders: each gives a message with the cause, the right status, and harms nothing.
 # Usage: e2e_bad_input.sh TESSERA
-set -eu
-tessera=$1
-folder=$(mktemp -d "${TMPDIR:-/tmp}/tessera-e2e.XXXXXX")
-trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT
-cd "$folder"
-export OMP_NUM_THREADS=1
+. "$(dirname "$0")/e2e.sh"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
 refuse() { # STATUS PATTERN command...: ends with STATUS, one line "tessera: ..." that matches PATTERN last on stderr, nothing on stdout
     want=$1; pattern=$2; shift 2
     got=0; "$@" >out.txt 2>err.txt || got=$?

@@ -1,18 +1,6 @@
 #!/bin/sh
 # Codes of every shape through the whole program: trained, evaluated, encoded to a file, decoded. Usage: e2e_quantizers.sh TESSERA
-set -eu
-tessera=$1
-folder=$(mktemp -d "${TMPDIR:-/tmp}/tessera-e2e.XXXXXX")
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-
-fail() { echo "FAILED: $*" >&2; exit 1; }
-expect() { # STATUS command...: the command must end with STATUS
-    want=$1; shift
-    got=0; "$@" >out.txt 2>err.txt || got=$?
-    [ "$got" = "$want" ] || { cat err.txt >&2; fail "$* ended with $got, not $want"; }
-}
-export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+. "$(dirname "$0")/e2e.sh"
 expect 0 "$tessera" synth scenes -n 60 --size 32 -o data.h5
 
 # quantizer NAME BOOKS AXES OPTIONS...: so many codebooks are measured; the code file has so many axes, which decode needs

@@ -1,18 +1,6 @@
 #!/bin/sh
 # The recipes vae, vqvae2, vitvqgan and dvae as commands: train, stop, resume, eval, encode, decode. Usage: e2e_recipes2.sh TESSERA
-set -eu
-tessera=$1
-folder=$(mktemp -d "${TMPDIR:-/tmp}/tessera-e2e.XXXXXX")
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-
-fail() { echo "FAILED: $*" >&2; exit 1; }
-expect() { # STATUS command...: the command must end with STATUS
-    want=$1; shift
-    got=0; "$@" >out.txt 2>err.txt || got=$?
-    [ "$got" = "$want" ] || { cat err.txt >&2; fail "$* ended with $got, not $want"; }
-}
-export SOURCE_DATE_EPOCH=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+. "$(dirname "$0")/e2e.sh"
 expect 0 "$tessera" synth scenes -n 60 --size 32 -o data.h5
 
 # recipe NAME CODES OPTIONS...: the preset tiny with fewer channels
@@ -22,17 +10,10 @@ recipe() {
     for option in batch=8 warmup=0 log_every=2 eval_every=0 samples_every=0 save_every=0 $more; do set -- "$@" --set "$option"; done
     "$tessera" recipes "$name" | grep -q '^  paper ' || fail "$name: no preset paper"
     expect 0 "$tessera" train "$name" --preset tiny --data data.h5 -o "$name" --steps 24 "$@"
-    first=$(sed -n 's/.*"split":"train".*"nmse":\([0-9.]*\).*/\1/p' "$name/metrics.jsonl" | head -1)
-    last=$(sed -n 's/.*"split":"train".*"nmse":\([0-9.]*\).*/\1/p' "$name/metrics.jsonl" | tail -1)
-    awk "BEGIN { exit !($last < $first) }" || fail "$name: nmse $first -> $last does not fall"
+    falls nmse "$name"
 
-    # stopped after 7 steps and resumed: the bytes of a run in one go
-    "$tessera" train "$name" --preset tiny --data data.h5 -o stopped --steps 1000000 "$@" --set lr_steps=24 2>err.txt & pid=$!
-    while ! grep -q '"step":2,' stopped/metrics.jsonl 2>/dev/null; do sleep 0.02; done
-    kill -INT $pid
-    wait $pid 2>/dev/null || true
-    step=$(sed -n 's/^stopped at step \([0-9]*\), saved.*/\1/p' err.txt)
-    [ -n "$step" ] || { cat err.txt >&2; fail "$name: was not stopped"; }
+    # stopped and resumed: the bytes of a run in one go
+    interrupted stopped 2 "$tessera" train "$name" --preset tiny --data data.h5 -o stopped --steps 1000000 "$@" --set lr_steps=24
     expect 0 "$tessera" train "$name" -o stopped --resume --steps $((step + 5))
     expect 0 "$tessera" train "$name" --preset tiny --data data.h5 -o straight --steps $((step + 5)) "$@" --set lr_steps=24
     cmp straight/checkpoint.h5 stopped/checkpoint.h5 || fail "$name: resumed at step $step, other bytes"

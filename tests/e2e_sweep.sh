@@ -1,18 +1,6 @@
 #!/bin/sh
 # tessera sweep: combinations, stop and go on, the table, what is refused. Usage: e2e_sweep.sh TESSERA
-set -eu
-tessera=$1
-folder=$(mktemp -d "${TMPDIR:-/tmp}/tessera-e2e.XXXXXX")
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-
-fail() { echo "FAILED: $*" >&2; exit 1; }
-expect() { # STATUS command...: the command must end with STATUS
-    want=$1; shift
-    got=0; "$@" >out.txt 2>err.txt || got=$?
-    [ "$got" = "$want" ] || { cat err.txt >&2; fail "$* ended with $got, not $want"; }
-}
-export SOURCE_DATE_EPOCH=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+. "$(dirname "$0")/e2e.sh"
 expect 0 "$tessera" synth scenes -n 40 --size 32 -o data.h5
 set -- vqvae --preset tiny --data data.h5 --case "quantizer=vq codes=16" --case "quantizer=finite_scalar codes=40 levels=8,5" \
     --case quantizer=none --grid seed=0,1 --set hidden=8 --set residual=4 --set dim=4 --set blocks=1 --set batch=8 \
@@ -26,7 +14,7 @@ cmp out.txt whole/table.md || fail "the table printed is not the table kept"
 grep -q '^| quantizer=none | .* | - | - | 0.000 +- 0.000 |$' out.txt || { cat out.txt >&2; fail "continuous latents have codes"; }
 [ "$(grep -c '"nmse"' whole/table.json)" = 6 ] && grep -q '"settings":[[:space:]]*"quantizer=vq codes=16 seed=1"' whole/table.json || fail "table.json"
 expect 0 "$tessera" eval whole/run-003 --data data.h5 --json
-nmse=$(sed -n 's/.*"nmse":[[:space:]]*\([0-9.e-]*\).*/\1/p' out.txt)
+nmse=$(number nmse out.txt)
 grep -q "\"nmse\":[[:space:]]*$nmse" whole/table.json || fail "table.json does not have eval's $nmse"
 
 # done: nothing is trained again; another command may not have the folder; report measures again, on other images too

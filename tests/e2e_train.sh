@@ -1,22 +1,9 @@
 #!/bin/sh
 # Train, stop, resume, evaluate, encode, decode, on a small built-in data set. Usage: e2e_train.sh TESSERA
-set -eu
-tessera=$1
-folder=$(mktemp -d "${TMPDIR:-/tmp}/tessera-e2e.XXXXXX")
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
-
-fail() { echo "FAILED: $*" >&2; exit 1; }
-expect() { # STATUS command...: the command must end with STATUS
-    want=$1; shift
-    got=0; "$@" >out.txt 2>err.txt || got=$?
-    [ "$got" = "$want" ] || { cat err.txt >&2; fail "$* ended with $got, not $want"; }
-}
-number() { sed -n "s/^[[:space:]]*\"$1\":[[:space:]]*\([0-9.e+-]*\).*/\1/p" "$2" | head -1; }
+. "$(dirname "$0")/e2e.sh"
 
 small="hidden=8 residual=4 blocks=1 dim=4 codes=16 batch=16 log_every=5 eval_every=10 samples_every=10 flip=true restart=0.5
        warmup=3"
-export SOURCE_DATE_EPOCH=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 set -- ; for option in $small; do set -- "$@" --set "$option"; done
 
 expect 0 "$tessera" synth scenes -n 100 --size 32 -o data.h5
@@ -35,9 +22,7 @@ grep -q '^memory measured' err.txt || fail "measured memory is not printed"
 ls whole/events.out.tfevents.* >/dev/null
 [ "$(grep -c '"split":"train"' whole/metrics.jsonl)" = 4 ] || fail "not a line per log step"
 grep -q "$(printf '\r')" err.txt && fail "carriage return in what is no terminal"
-first=$(sed -n 's/.*"split":"train".*"loss":\([0-9.]*\).*/\1/p' whole/metrics.jsonl | head -1)
-last=$(sed -n 's/.*"split":"train".*"loss":\([0-9.]*\).*/\1/p' whole/metrics.jsonl | tail -1)
-awk "BEGIN { exit !($last < $first) }" || fail "loss $first -> $last does not fall"
+falls loss whole
 
 # the same seed gives the same bytes, another thread count too; another seed does not
 expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o threads --steps 20 --threads 3 "$@"
@@ -79,11 +64,7 @@ expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o straight2 --step
 cmp straight2/checkpoint.h5 killed/checkpoint.h5 || fail "resumed after kill -9: other bytes"
 
 # micro-batches: counted as the batch they make up, and resumed bit for bit
-"$tessera" train vqvae --preset tiny --data data.h5 -o parts --steps 1000000 "$@" --set batch=4 --set accumulate=4 2>err.txt & pid=$!
-while ! grep -q '"step":10,' parts/metrics.jsonl 2>/dev/null; do sleep 0.02; done
-kill -INT $pid
-wait $pid 2>/dev/null || true
-step=$(sed -n 's/^stopped at step \([0-9]*\), saved.*/\1/p' err.txt)
+interrupted parts 10 "$tessera" train vqvae --preset tiny --data data.h5 -o parts --steps 1000000 "$@" --set batch=4 --set accumulate=4
 expect 0 "$tessera" train vqvae -o parts --resume --steps $((step + 7))
 expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o parts2 --steps $((step + 7)) "$@" --set batch=4 --set accumulate=4
 cmp parts2/checkpoint.h5 parts/checkpoint.h5 || fail "resumed with micro-batches: other bytes"
@@ -94,11 +75,7 @@ b=$(sed -n 's/.*"step":10,.*"epoch":\([0-9.]*\),.*/\1/p' whole/metrics.jsonl)
 # averages of the weights: kept, resumed bit for bit, used by eval, both figures logged
 keep="--set average=0.9 --set clip=0.5 --set optimizer=adamw --set weight_decay=0.01"
 expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o mean --steps 30 "$@" $keep
-"$tessera" train vqvae --preset tiny --data data.h5 -o mean2 --steps 1000000 "$@" $keep 2>err.txt & pid=$!
-while ! grep -q '"step":10,' mean2/metrics.jsonl 2>/dev/null; do sleep 0.02; done
-kill -INT $pid
-wait $pid 2>/dev/null || true
-step=$(sed -n 's/^stopped at step \([0-9]*\), saved.*/\1/p' err.txt)
+interrupted mean2 10 "$tessera" train vqvae --preset tiny --data data.h5 -o mean2 --steps 1000000 "$@" $keep
 expect 0 "$tessera" train vqvae -o mean2 --resume --steps $((step + 7))
 expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o mean3 --steps $((step + 7)) "$@" $keep
 cmp mean2/checkpoint.h5 mean3/checkpoint.h5 || fail "averages resumed: other bytes"
