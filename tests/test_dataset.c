@@ -1,67 +1,14 @@
-/* Data sets: every layout gives the same pixels, splits and labels come out, and files that are wrong are refused in words. */
+/* Data sets: every layout, type and packing gives the same pixels. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <math.h>
-#include <omp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "autograd/random.h"
-#include "data/dataset.h"
-#include "data/hdf5_tools.h"
 #include "data/picture.h"
+#include "dataset_samples.h"
 
-enum { N = 23, H = 5, W = 7, C = 3, VALUES = H * W * C };
-
-static char folder[64], path[128];
-static uint8_t pixels[N * VALUES]; /* the content of every file below, [N,H,W,C] */
-
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/tessera-dataset-XXXXXX");
-    if (!mkdtemp(folder)) return -1;
-    snprintf(path, sizeof path, "%s/a.h5", folder);
-    for (int i = 0; i < N * VALUES; i++) pixels[i] = (uint8_t)ag_random_below(1, 2, (uint64_t)i, 256);
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
-static void assert_says(const char *part)
-{
-    if (!strstr(ag_error_message(), part)) fail_msg("'%s' does not say '%s'", ag_error_message(), part);
-}
-
-static hid_t create(void)
-{
-    hid_t file;
-    assert_int_equal(data_h5_create(&file, path, path), AG_OK);
-    return file;
-}
-
-static void finish(hid_t file) { assert_int_equal(data_h5_finish(file, path), AG_OK); }
-
-static void put(hid_t file, const char *name, hid_t type, int rank, const int64_t *dims, const void *values)
-{
-    assert_int_equal(data_h5_write(file, path, name, type, rank, dims, values), AG_OK);
-}
-
-static const int64_t nhwc[] = {N, H, W, C}, nchw[] = {N, C, H, W};
-
-static void put_images(hid_t file) { put(file, "images", H5T_NATIVE_UINT8, 4, nhwc, pixels); }
+static const int64_t nchw[] = {N, C, H, W};
 
 /* The images with chunks of these sizes and, if level > 0, deflate. */
 static void put_chunked(hid_t file, const hsize_t *chunk, unsigned level)
@@ -73,47 +20,6 @@ static void put_chunked(hid_t file, const hsize_t *chunk, unsigned level)
     const hid_t set = H5Dcreate2(file, "images", H5T_NATIVE_UINT8, space, H5P_DEFAULT, how, H5P_DEFAULT);
     assert_true(H5Dwrite(set, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, pixels) >= 0);
     H5Dclose(set), H5Sclose(space), H5Pclose(how);
-}
-
-static data_set *open_set(const data_set_options *options)
-{
-    data_set *set;
-    if (data_set_open(&set, path, options)) fail_msg("%s", ag_error_message());
-    return set;
-}
-
-static void assert_refused(const data_set_options *options, ag_err code, const char *part)
-{
-    data_set *set;
-    assert_int_equal(data_set_open(&set, path, options), code);
-    assert_null(set);
-    assert_says(path);
-    assert_says(part);
-}
-
-/* Reads the images in several orders, as bytes and as reals, and compares. */
-static void assert_pixels(data_set *set, float tolerance)
-{
-    static const int64_t orders[][9] = {{0, 1, 2, 3, 4, 5, 6, 7, 8},
-                                        {22, 0, 22, 7, 8, 9, 9, 3, 21},
-                                        {5, 5, 5, 5, 5, 5, 5, 5, 5},
-                                        {8, 7, 6, 5, 4, 3, 2, 1, 0}};
-    const data_set_info *info = data_set_get_info(set);
-    assert_int_equal(info->count, N);
-    assert_int_equal(info->height, H);
-    assert_int_equal(info->width, W);
-    assert_int_equal(info->channels, C);
-    for (size_t o = 0; o < sizeof orders / sizeof *orders; o++) {
-        uint8_t bytes[9][VALUES];
-        float reals[9][VALUES];
-        assert_int_equal(data_set_read(set, 9, orders[o], bytes[0]), AG_OK);
-        assert_int_equal(data_set_read_real(set, 9, orders[o], reals[0]), AG_OK);
-        for (int k = 0; k < 9; k++) {
-            assert_memory_equal(bytes[k], pixels + orders[o][k] * VALUES, VALUES);
-            for (int v = 0; v < VALUES; v++)
-                assert_true(fabsf(reals[k][v] - (float)pixels[orders[o][k] * VALUES + v] / 255.0f) <= tolerance);
-        }
-    }
 }
 
 static void to_planar(const void *in, void *out, size_t size)
@@ -352,99 +258,6 @@ static void variable_length_pictures_are_decoded(void **state)
     free(bytes);
 }
 
-static void splits_labels_names_and_captions_come_out(void **state)
-{
-    (void)state;
-    const int64_t n = N, ask[] = {22, 0, 3};
-    int64_t labels[N], got[3], count;
-    uint8_t split[N];
-    char text[N][16];
-    const char *captions[N], *classes[] = {"cat", "dog", "newt", "owl", "yak"};
-    for (int i = 0; i < N; i++) {
-        labels[i] = i % 4 - 1, split[i] = (uint8_t)(i % 5 == 0 ? 1 : i % 7 == 0 ? 2 : 0);
-        snprintf(text[i], sizeof text[i], "%.*s %d", i % 3, "öö", i);
-        captions[i] = text[i];
-    }
-    const hid_t file = create();
-    put_images(file);
-    put(file, "labels", H5T_NATIVE_INT64, 1, &n, labels);
-    put(file, "split", H5T_NATIVE_UINT8, 1, &n, split);
-    assert_int_equal(data_h5_write_strings(file, path, "captions", N, captions), AG_OK);
-    assert_int_equal(data_h5_set_strings(file, path, "classes", 5, classes), AG_OK);
-    finish(file);
-    data_set *set = open_set(NULL);
-    const data_set_info *info = data_set_get_info(set);
-    assert_true(info->has_labels && info->has_split && info->has_captions);
-    assert_int_equal(info->classes, 5);
-    assert_string_equal(data_set_class_name(set, 4), "yak");
-    assert_null(data_set_class_name(set, 5));
-    assert_int_equal(data_set_read_labels(set, 3, ask, got), AG_OK);
-    assert_int_equal(got[0], labels[22]);
-    assert_int_equal(got[1], -1);
-    for (int i = 0; i < 3; i++) {
-        char *caption;
-        assert_int_equal(data_set_read_caption(set, ask[i], &caption), AG_OK);
-        assert_string_equal(caption, text[ask[i]]);
-        free(caption);
-    }
-    for (int s = 0; s < 3; s++) {
-        const int64_t *list = data_set_indices(set, (data_split)s, &count);
-        assert_int_equal(count, info->in_split[s]);
-        for (int64_t k = 0, i = -1; k < count; k++) {
-            for (i++; split[i] != s; i++) {}
-            assert_int_equal(list[k], i);
-        }
-    }
-    assert_int_equal(info->in_split[0] + info->in_split[1] + info->in_split[2], N);
-    data_set_indices(set, DATA_ALL, &count);
-    assert_int_equal(count, N);
-    data_set_close(set);
-}
-
-static void labels_may_be_one_hot_floats_or_columns(void **state)
-{
-    (void)state;
-    static float one_hot[N][4];
-    uint8_t column[N][1];
-    float floats[N];
-    const int64_t hot_dims[] = {N, 4}, column_dims[] = {N, 1}, n = N, ask[] = {0, 5, 22};
-    for (int i = 0; i < N; i++) one_hot[i][i % 4] = 1, column[i][0] = (uint8_t)(i % 4), floats[i] = (float)(i % 4);
-    for (int kind = 0; kind < 3; kind++) {
-        int64_t got[3];
-        const hid_t file = create();
-        put_images(file);
-        if (kind == 0) put(file, "y", H5T_NATIVE_FLOAT, 2, hot_dims, one_hot);
-        if (kind == 1) put(file, "label", H5T_NATIVE_UINT8, 2, column_dims, column);
-        if (kind == 2) put(file, "Y", H5T_NATIVE_FLOAT, 1, &n, floats);
-        finish(file);
-        data_set *set = open_set(NULL);
-        assert_int_equal(data_set_get_info(set)->classes, 4);
-        assert_int_equal(data_set_read_labels(set, 3, ask, got), AG_OK);
-        for (int k = 0; k < 3; k++) assert_int_equal(got[k], ask[k] % 4);
-        data_set_close(set);
-    }
-}
-
-static void without_labels_they_are_minus_one_and_captions_empty(void **state)
-{
-    (void)state;
-    const int64_t ask[] = {4, 5};
-    int64_t got[2] = {0, 0};
-    char *caption;
-    const hid_t file = create();
-    put_images(file);
-    finish(file);
-    data_set *set = open_set(NULL);
-    assert_false(data_set_get_info(set)->has_labels);
-    assert_int_equal(data_set_get_info(set)->in_split[DATA_TRAIN], N);
-    assert_int_equal(data_set_read_labels(set, 2, ask, got), AG_OK);
-    assert_true(got[0] == -1 && got[1] == -1);
-    assert_int_equal(data_set_read_caption(set, 2, &caption), AG_OK);
-    assert_string_equal(caption, "");
-    free(caption);
-    data_set_close(set);
-}
-
 static void layout_is_told_by_sizes_attribute_or_option(void **state)
 {
     (void)state;
@@ -512,96 +325,6 @@ static void range_is_demanded_where_it_cannot_be_told(void **state)
     assert_refused(NULL, AG_ERR_DATA, "image 2 of dataset 'images' has a value that is not finite");
 }
 
-static void moments_agree_with_a_plain_sum_on_any_number_of_threads(void **state)
-{
-    (void)state;
-    uint8_t split[N];
-    const int64_t n = N;
-    double sum = 0, squares = 0, mean, variance, first[2] = {0, 0};
-    int used = 0;
-    for (int i = 0; i < N; i++) {
-        split[i] = i % 3 == 0;
-        for (int v = 0; v < VALUES && !split[i]; v++) {
-            const double u = pixels[i * VALUES + v] / 255.0;
-            sum += u, squares += u * u;
-        }
-        used += !split[i];
-    }
-    sum /= used * VALUES, squares = squares / (used * VALUES) - sum * sum;
-    const hid_t file = create();
-    put_images(file);
-    put(file, "split", H5T_NATIVE_UINT8, 1, &n, split);
-    finish(file);
-    for (int threads = 1; threads <= 4; threads++) {
-        omp_set_num_threads(threads);
-        data_set *set = open_set(NULL);
-        assert_int_equal(data_set_moments(set, DATA_TRAIN, &mean, &variance), AG_OK);
-        assert_true(fabs(mean - sum) < 1e-12 && fabs(variance - squares) < 1e-12);
-        if (threads == 1) first[0] = mean, first[1] = variance;
-        assert_true(mean == first[0] && variance == first[1]);
-        assert_int_equal(data_set_moments(set, DATA_TEST, &mean, &variance), AG_ERR_DATA);
-        assert_says("no images in that split");
-        data_set_close(set);
-    }
-}
-
-static void fingerprint_follows_the_content(void **state)
-{
-    (void)state;
-    char a[65], b[65], c[65];
-    const int64_t n = N;
-    int64_t labels[N] = {0};
-    for (int i = 0; i < 3; i++) {
-        const hid_t file = create();
-        if (i == 1) H5Gclose(H5Gcreate2(file, "something else", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-        put_images(file);
-        labels[5] = i == 2;
-        put(file, "labels", H5T_NATIVE_INT64, 1, &n, labels);
-        finish(file);
-        data_set *set = open_set(NULL);
-        assert_int_equal(data_set_fingerprint(set, i == 0 ? a : i == 1 ? b : c), AG_OK);
-        data_set_close(set);
-    }
-    assert_int_equal(strlen(a), 64);
-    assert_string_equal(a, b);
-    assert_string_not_equal(a, c);
-}
-
-static void a_file_without_images_says_what_it_holds(void **state)
-{
-    (void)state;
-    const int64_t two[] = {3, 4}, n = N;
-    const char *captions[N];
-    for (int i = 0; i < N; i++) captions[i] = "text";
-    hid_t file = create();
-    finish(file);
-    assert_refused(NULL, AG_ERR_DATA, "no datasets");
-    file = create();
-    put(file, "weights", H5T_NATIVE_FLOAT, 2, two, pixels);
-    assert_int_equal(data_h5_write_strings(file, path, "words", N, captions), AG_OK);
-    finish(file);
-    assert_refused(NULL, AG_ERR_DATA, "the file holds: weights f32 [3,4], words text [23]");
-    assert_refused(&(data_set_options){.key = "faces"}, AG_ERR_DATA, "no dataset 'faces'");
-    assert_refused(&(data_set_options){.key = "weights"}, AG_ERR_DATA, "dataset 'weights' is f32 [3,4]; images are");
-    file = create();
-    put(file, "images", H5T_NATIVE_UINT8, 1, &n, pixels);
-    finish(file);
-    assert_refused(NULL, AG_ERR_DATA, "dataset 'images' is u8 [23]; images are numbers of rank 4");
-    file = create();
-    assert_int_equal(data_h5_write_strings(file, path, "images", N, captions), AG_OK);
-    finish(file);
-    assert_refused(NULL, AG_ERR_DATA, "dataset 'images' is text [23]");
-    file = create();
-    H5Gclose(H5Gcreate2(file, "images", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-    finish(file);
-    assert_refused(NULL, AG_ERR_DATA, "'images' is a group");
-    file = create();
-    put(file, "codes", H5T_NATIVE_UINT16, 2, two, pixels);
-    assert_int_equal(data_h5_set_string(file, path, "format", "tessera-codes"), AG_OK);
-    finish(file);
-    assert_refused(NULL, AG_ERR_DATA, "holds tokens, not images");
-}
-
 static void a_key_names_another_dataset(void **state)
 {
     (void)state;
@@ -611,141 +334,6 @@ static void a_key_names_another_dataset(void **state)
     assert_refused(NULL, AG_ERR_DATA, "no images");
     data_set *set = open_set(&(data_set_options){.key = "faces/small"});
     assert_pixels(set, 0);
-    data_set_close(set);
-}
-
-static void columns_that_do_not_fit_are_refused(void **state)
-{
-    (void)state;
-    const int64_t n = N, short_n = N - 1;
-    int64_t labels[N] = {0}, split[N] = {0};
-    const char *classes[] = {"cat", "dog"};
-    for (int kind = 0; kind < 6; kind++) {
-        labels[3] = kind == 1 ? -2 : kind == 2 ? 2 : kind == 5 ? INT64_MAX : 0;
-        split[4] = kind == 3 ? -1 : 0;
-        const hid_t file = create();
-        put_images(file);
-        put(file, "labels", H5T_NATIVE_INT64, 1, kind == 0 ? &short_n : &n, labels);
-        put(file, kind == 4 ? "captions" : "split", H5T_NATIVE_INT64, 1, &n, split);
-        assert_int_equal(data_h5_set_strings(file, path, "classes", 2, classes), AG_OK);
-        finish(file);
-        static const char *const says[] = {"'labels' has 22 entries for 23 images",
-                                           "image 3: neither a class number",
-                                           "has class 2, but attribute 'classes' names only 2",
-                                           "'split', image 4",
-                                           "'captions' holds no texts",
-                                           "image 3: neither a class number"};
-        assert_refused(NULL, AG_ERR_DATA, says[kind]);
-    }
-}
-
-static void sizes_no_file_could_hold_are_refused(void **state)
-{
-    (void)state;
-    const hsize_t sizes[] = {(hsize_t)1 << 40, 4, 5, 3}, chunk[] = {1, 4, 5, 3};
-    const hid_t file = create();
-    const hid_t how = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(4, sizes, NULL);
-    assert_true(H5Pset_chunk(how, 4, chunk) >= 0);
-    hid_t set = H5Dcreate2(file, "images", H5T_NATIVE_UINT8, space, H5P_DEFAULT, how, H5P_DEFAULT);
-    H5Dclose(set), H5Sclose(space), H5Pclose(how);
-    finish(file);
-    assert_refused(NULL, AG_ERR_DATA, "was never written");
-
-    const int64_t empty[] = {0, 4, 5, 3};
-    const hid_t other = create();
-    assert_int_equal(data_h5_make(&set, other, path, "images", H5T_NATIVE_UINT8, 4, empty), AG_OK);
-    H5Dclose(set);
-    finish(other);
-    assert_refused(NULL, AG_ERR_DATA, "holds no images");
-}
-
-static void truncated_files_are_refused_at_any_length(void **state)
-{
-    (void)state;
-    hid_t file = create();
-    put_images(file);
-    finish(file);
-    FILE *f = fopen(path, "rb");
-    static char whole[1 << 16];
-    const size_t size = fread(whole, 1, sizeof whole, f);
-    fclose(f);
-    for (size_t n = 0; n < size; n += 61) {
-        f = fopen(path, "wb");
-        assert_int_equal(fwrite(whole, 1, n, f), n);
-        fclose(f);
-        data_set *set;
-        assert_int_equal(data_set_open(&set, path, NULL), AG_ERR_DATA);
-        assert_says("a.h5: ");
-    }
-}
-
-static void damaged_bytes_never_crash(void **state)
-{
-    (void)state;
-    hid_t file = create();
-    put_images(file);
-    const int64_t n = N;
-    int64_t labels[N] = {0};
-    put(file, "labels", H5T_NATIVE_INT64, 1, &n, labels);
-    finish(file);
-    static char whole[1 << 16];
-    FILE *f = fopen(path, "rb");
-    const size_t size = fread(whole, 1, sizeof whole, f);
-    fclose(f);
-    int opened = 0;
-    for (uint64_t trial = 0; trial < 300; trial++) {
-        const size_t at = ag_random_below(3, 1, trial, size);
-        const char kept = whole[at];
-        whole[at] = (char)ag_random_below(3, 2, trial, 256);
-        f = fopen(path, "wb");
-        assert_int_equal(fwrite(whole, 1, size, f), size);
-        fclose(f);
-        data_set *set;
-        const int64_t ask[] = {0, N - 1};
-        if (!data_set_open(&set, path, NULL)) {
-            const data_set_info *info = data_set_get_info(set);
-            uint8_t *out = malloc((size_t)info->height * (size_t)info->width * (size_t)info->channels * 2);
-            opened++;
-            if (info->count == N) (void)data_set_read(set, 2, ask, out);
-            free(out);
-            data_set_close(set);
-        }
-        whole[at] = kept;
-    }
-    assert_true(opened > 0);
-}
-
-static void a_file_cut_while_open_is_an_error_and_no_garbage(void **state)
-{
-    (void)state;
-    const int64_t last = N - 1;
-    uint8_t one[VALUES];
-    const hid_t file = create();
-    put_images(file);
-    finish(file);
-    data_set *set = open_set(NULL);
-    assert_int_equal(truncate(path, 3000), 0);
-    assert_int_equal(data_set_read(set, 1, &last, one), AG_ERR_DATA);
-    assert_says("truncated while in use");
-    data_set_close(set);
-}
-
-static void indices_outside_are_refused(void **state)
-{
-    (void)state;
-    const int64_t outside[] = {0, N}, negative = -1;
-    int64_t label;
-    uint8_t two[2][VALUES];
-    char *caption;
-    const hid_t file = create();
-    put_images(file);
-    finish(file);
-    data_set *set = open_set(NULL);
-    assert_int_equal(data_set_read(set, 2, outside, two[0]), AG_ERR_USAGE);
-    assert_says("image 23 asked for; there are 23");
-    assert_int_equal(data_set_read(set, 1, &negative, two[0]), AG_ERR_USAGE);
-    assert_int_equal(data_set_read_labels(set, 1, &negative, &label), AG_ERR_USAGE);
-    assert_int_equal(data_set_read_caption(set, N, &caption), AG_ERR_USAGE);
     data_set_close(set);
 }
 
@@ -771,7 +359,7 @@ static void bad_chunks_are_warned_of(void **state)
     data_set_close(set);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_set_folder, remove_folder)
 
 int main(void)
 {
@@ -786,21 +374,9 @@ int main(void)
         TEST(encoded_pictures_are_decoded),
         TEST(a_damaged_encoded_picture_is_named),
         TEST(variable_length_pictures_are_decoded),
-        TEST(splits_labels_names_and_captions_come_out),
-        TEST(labels_may_be_one_hot_floats_or_columns),
-        TEST(without_labels_they_are_minus_one_and_captions_empty),
         TEST(layout_is_told_by_sizes_attribute_or_option),
         TEST(range_is_demanded_where_it_cannot_be_told),
-        TEST(moments_agree_with_a_plain_sum_on_any_number_of_threads),
-        TEST(fingerprint_follows_the_content),
-        TEST(a_file_without_images_says_what_it_holds),
         TEST(a_key_names_another_dataset),
-        TEST(columns_that_do_not_fit_are_refused),
-        TEST(sizes_no_file_could_hold_are_refused),
-        TEST(truncated_files_are_refused_at_any_length),
-        TEST(damaged_bytes_never_crash),
-        TEST(a_file_cut_while_open_is_an_error_and_no_garbage),
-        TEST(indices_outside_are_refused),
         TEST(bad_chunks_are_warned_of),
     };
     return cmocka_run_group_tests_name("dataset", tests, NULL, NULL);
