@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,36 +18,14 @@
 #include "data/hdf5_tools.h"
 #include "data/pack.h"
 #include "picture_samples.h"
+#include "scratch.h"
 
-static char folder[64];
 static char notes[4096];
 
-static inline int make_folder(void **state)
+static inline int make_source(void **state)
 {
-    (void)state;
-    strcpy(folder, "/tmp/tessera-pack-XXXXXX");
     notes[0] = 0;
-    char source[96];
-    if (!mkdtemp(folder)) return -1;
-    snprintf(source, sizeof source, "%s/source", folder);
-    return mkdir(source, 0777);
-}
-
-static inline int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
-static inline const char *in_folder(const char *name)
-{
-    static char path[8][512];
-    static int turn;
-    turn = (turn + 1) % 8;
-    snprintf(path[turn], sizeof path[0], "%s%s%s", folder, *name ? "/" : "", name);
-    return path[turn];
+    return make_folder(state) ? -1 : mkdir(in_folder("source"), 0777);
 }
 
 static inline void write_file(const char *name, const void *bytes, size_t size)
@@ -64,18 +41,6 @@ static inline void write_file(const char *name, const void *bytes, size_t size)
     assert_non_null(f);
     assert_int_equal(fwrite(bytes, 1, size, f), size);
     assert_int_equal(fclose(f), 0);
-}
-
-static inline uint8_t *read_file(const char *name, size_t *size)
-{
-    FILE *f = fopen(in_folder(name), "rb");
-    if (!f) return NULL;
-    uint8_t *bytes = malloc(1 << 26);
-    assert_non_null(bytes);
-    *size = fread(bytes, 1, 1 << 26, f);
-    fclose(f);
-    bytes[*size] = 0;
-    return bytes;
 }
 
 /* A PNG whose pixels all have one value: it tells in the output which file it was. */
@@ -124,21 +89,6 @@ static inline ag_err pack(const char *name, data_pack_options o, data_pack_repor
 static inline void pack_well(const char *name, data_pack_options o, data_pack_report *r)
 {
     if (pack(name, o, r)) fail_msg("%s", ag_error_message());
-}
-
-static inline void assert_says(const char *word)
-{
-    if (!strstr(ag_error_message(), word)) fail_msg("'%s' is not in '%s'", word, ag_error_message());
-}
-
-static inline int entries(void)
-{
-    int n = 0;
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    while (readdir(dir)) n++;
-    closedir(dir);
-    return n - 2;
 }
 
 /* The source alone is left: no output, no list, no temporary file. */
@@ -199,6 +149,6 @@ static inline void put_bad_company(void)
     put_png("source/6.png", 8, 8, 66);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_source, remove_folder)
 
 #endif

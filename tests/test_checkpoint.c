@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,36 +16,7 @@
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/crc32c.h"
 #include "data/hdf5_tools.h"
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/test_checkpoint.XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *in_folder(const char *name)
-{
-    static char path[4][128];
-    static int next;
-    char *p = path[next++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    return p;
-}
+#include "scratch.h"
 
 /* A little of everything: every type, rank 0 to 6, no elements, long and odd names. */
 enum { N = 7 };
@@ -100,16 +70,6 @@ static void assert_refused(const char *path, int n, const ckpt_item *items, cons
     assert_int_equal(ckpt_load(path, n, items), AG_ERR_CHECKPOINT);
     if (!strstr(ag_error_message(), part) || !strstr(ag_error_message(), path))
         fail_msg("'%s' has no '%s' or no file name", ag_error_message(), part);
-}
-
-static char *slurp(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    char *bytes = malloc(1 << 20);
-    *size = fread(bytes, 1, 1 << 20, f);
-    fclose(f);
-    return bytes;
 }
 
 /* ---- the checksum --------------------------------------------------------------------------------------------------- */
@@ -188,16 +148,12 @@ static void no_state_is_an_empty_object(void **state)
 static void the_same_content_gives_the_same_bytes(void **state)
 {
     model a;
-    size_t n1, n2;
     (void)state;
     model_make(&a, 5);
     assert_int_equal(ckpt_save(in_folder("one.h5"), N, a.items, "{}"), AG_OK);
     sleep(1); /* a time stamp in the file would show */
     assert_int_equal(ckpt_save(in_folder("two.h5"), N, a.items, "{}"), AG_OK);
-    char *one = slurp(in_folder("one.h5"), &n1), *two = slurp(in_folder("two.h5"), &n2);
-    assert_int_equal(n1, n2);
-    assert_memory_equal(one, two, n1);
-    free(one), free(two);
+    assert_same_bytes(in_folder("one.h5"), in_folder("two.h5"));
 }
 
 static void many_tensors_are_kept_in_their_order(void **state)
@@ -285,14 +241,6 @@ static void a_failed_load_touches_nothing(void **state)
     assert_memory_equal(&b, &before, sizeof b);
 }
 
-static void write_text(const char *path, const char *text, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, size, f), size);
-    assert_int_equal(fclose(f), 0);
-}
-
 static void files_that_are_no_checkpoints_are_refused(void **state)
 {
     char *json;
@@ -300,9 +248,9 @@ static void files_that_are_no_checkpoints_are_refused(void **state)
     (void)state;
     assert_refused(in_folder("nowhere.h5"), 0, NULL, "no such file");
     assert_refused(folder, 0, NULL, "folder");
-    write_text(in_folder("empty.h5"), "", 0);
+    write_text(in_folder("empty.h5"), "");
     assert_refused(in_folder("empty.h5"), 0, NULL, "empty");
-    write_text(in_folder("text.h5"), "once upon a time there was a checkpoint", 39);
+    write_text(in_folder("text.h5"), "once upon a time there was a checkpoint");
     assert_refused(in_folder("text.h5"), 0, NULL, "not an HDF5 file");
     assert_int_equal(ckpt_read_state(in_folder("text.h5"), &json), AG_ERR_CHECKPOINT);
     assert_null(json);

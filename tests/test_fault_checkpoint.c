@@ -6,16 +6,13 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,33 +22,20 @@
 
 #include "checkpoints/checkpoint.h"
 #include "data/publish.h"
+#include "scratch.h"
 
 /* For the leak checker: HDF5 itself forgets memory when it refuses a damaged file, and some OpenMP libraries theirs at a
  * fork. That we close all that we open is asserted below. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libhdf5\nleak:libomp\n"; }
 
-static char folder[64], path[128];
+static char path[128];
 
-static int make_folder(void **state)
+static int set_up(void **state)
 {
-    (void)state;
-    strcpy(folder, "/tmp/test_fault_checkpoint.XXXXXX");
-    if (!mkdtemp(folder)) return -1;
+    if (make_folder(state)) return -1;
     snprintf(path, sizeof path, "%s/checkpoint.h5", folder);
     return 0;
-}
-
-static int remove_one(const char *name, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(name);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* A model whose every value says which version it is of. */
@@ -124,16 +108,6 @@ static int64_t file_size(void)
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
     return (int64_t)st.st_size;
-}
-
-static int files_in_folder(void)
-{
-    int n = 0;
-    DIR *d = opendir(folder);
-    assert_non_null(d);
-    for (const struct dirent *e; (e = readdir(d));) n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
-    closedir(d);
-    return n;
 }
 
 /* ---- damage --------------------------------------------------------------------------------------------------------- */
@@ -269,7 +243,7 @@ static void killed_while_saving_the_file_is_always_whole(void **unused)
         last = version;
     }
     data_publish_clean(folder);
-    assert_int_equal(files_in_folder(), 1);
+    assert_int_equal(entries(), 1);
 }
 
 static void read_while_saving_the_file_is_always_whole(void **unused)
@@ -292,21 +266,12 @@ static void read_while_saving_the_file_is_always_whole(void **unused)
 
 /* ---- a full disk ---------------------------------------------------------------------------------------------------- */
 
-static void limit_file_size(rlim_t bytes)
-{
-    struct rlimit r;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &r), 0);
-    r.rlim_cur = bytes < r.rlim_max ? bytes : r.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
-}
-
 /* Wherever the write stops: an error that says so, the old file, no litter, and the program goes on. */
 static void a_write_that_stops_anywhere_keeps_the_old_file(void **unused)
 {
     (void)unused;
     model_make(LONGEST);
     assert_int_equal(model_save(10), AG_OK);
-    signal(SIGXFSZ, SIG_IGN);
     const int64_t size = file_size();
     for (int64_t limit = 0; limit < size; limit += size / 50) {
         limit_file_size((rlim_t)limit);
@@ -314,9 +279,8 @@ static void a_write_that_stops_anywhere_keeps_the_old_file(void **unused)
         limit_file_size(RLIM_INFINITY);
         assert_int_equal(err, AG_ERR_IO);
         assert_non_null(strstr(ag_error_message(), path));
-        assert_int_equal(files_in_folder(), 1);
+        assert_int_equal(entries(), 1);
     }
-    signal(SIGXFSZ, SIG_DFL);
     assert_int_equal(model_load(), 10);
     assert_int_equal(model_save(11), AG_OK);
     assert_int_equal(model_load(), 11);
@@ -356,7 +320,7 @@ static int fill_a_disk(void)
     for (int i = 0; i < 3; i++) {
         const ag_err err = model_save(21);
         if (err != AG_ERR_IO || !strstr(ag_error_message(), "disk full")) return 2;
-        if (files_in_folder() != 2 || model_load() != 20) return 3;
+        if (entries() != 2 || model_load() != 20) return 3;
     }
     unlink(filler);
     if (model_save(21) || model_load() != 21) return 4;
@@ -394,5 +358,5 @@ int main(void)
         cmocka_unit_test(a_write_that_stops_anywhere_keeps_the_old_file),
         cmocka_unit_test(a_full_disk_keeps_the_old_file_and_the_program),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

@@ -15,6 +15,7 @@
 #include "autograd/random.h"
 #include "data/hdf5_tools.h"
 #include "data/loader.h"
+#include "scratch.h"
 
 /* Every allocation of the program passes here; the checkers bring their own. */
 static atomic_long allocations;
@@ -30,7 +31,7 @@ void *realloc(void *p, size_t n) { return atomic_fetch_add(&allocations, 1), __l
 
 enum { N = 37, H = 4, W = 3, C = 2, VALUES = H * W * C };
 
-static char folder[64], path[128];
+static char path[128];
 static uint8_t pixels[N * VALUES]; /* the first value of image i is i */
 static data_set *set;
 
@@ -53,9 +54,7 @@ static void write_set(bool with_split)
 
 static int make_set(void **state)
 {
-    (void)state;
-    strcpy(folder, "/tmp/tessera-loader-XXXXXX");
-    if (!mkdtemp(folder)) return -1;
+    if (make_folder(state)) return -1;
     snprintf(path, sizeof path, "%s/a.h5", folder);
     write_set(false);
     return 0;
@@ -63,17 +62,9 @@ static int make_set(void **state)
 
 static int remove_set(void **state)
 {
-    (void)state;
-    char command[128];
     data_set_close(set);
     set = NULL;
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
-static void assert_says(const char *part)
-{
-    if (!strstr(ag_error_message(), part)) fail_msg("'%s' does not say '%s'", ag_error_message(), part);
+    return remove_folder(state);
 }
 
 static data_loader *open_loader(data_loader_options options)

@@ -146,7 +146,7 @@ static void a_bad_picture_in_a_tar_is_listed_with_its_archive(void **state)
     assert_int_equal(r.images, 1);
     assert_int_equal(r.skipped, 2);
     size_t size;
-    char *list = (char *)read_file("out.h5.skipped.txt", &size);
+    char *list = slurp(in_folder("out.h5.skipped.txt"), &size);
     assert_non_null(strstr(list, "a.tar: 2.png: is neither JPEG nor PNG"));
     assert_non_null(strstr(list, "a.tar: 3.png: is empty"));
     free(list);
@@ -168,7 +168,7 @@ static void a_tar_cut_short_gives_what_is_whole(void **state)
     assert_int_equal(r.skipped, 1);
     assert_non_null(strstr(notes, "may be cut short"));
     size_t size;
-    char *list = (char *)read_file("out.h5.skipped.txt", &size);
+    char *list = slurp(in_folder("out.h5.skipped.txt"), &size);
     assert_non_null(strstr(list, "the archive ends inside it"));
     free(list);
     assert_int_equal(pack("a.tar", (data_pack_options){.height = 8, .width = 8, .strict = true}, NULL), AG_ERR_DATA);

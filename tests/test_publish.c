@@ -5,73 +5,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "data/publish.h"
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/tessera-publish-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
-static const char *in_folder(const char *name)
-{
-    static char path[4][512];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[0], "%s/%s", folder, name);
-    return path[turn];
-}
-
-static int entries(void)
-{
-    int n = 0;
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    for (const struct dirent *e; (e = readdir(dir));) n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
-    closedir(dir);
-    return n;
-}
-
-static void assert_holds(const char *path, const char *text)
-{
-    char got[256] = {0};
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    const size_t n = fread(got, 1, sizeof got - 1, f);
-    fclose(f);
-    assert_int_equal(n, strlen(text));
-    assert_string_equal(got, text);
-}
-
-static void write_text(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
+#include "scratch.h"
 
 static void bytes_appear_whole_and_alone(void **state)
 {
@@ -186,15 +130,10 @@ static void too_large_a_file_leaves_the_old_one(void **state)
     (void)state;
     const char *path = in_folder("a.bin");
     write_text(path, "old");
-    struct rlimit before;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    const struct rlimit small = {1000, before.rlim_max};
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    limit_file_size(1000);
     char *big = calloc(1, 100000);
     const ag_err err = data_publish_bytes(path, big, 100000);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    signal(SIGXFSZ, handler);
+    limit_file_size(RLIM_INFINITY);
     free(big);
     assert_int_equal(err, AG_ERR_IO);
     assert_non_null(strstr(ag_error_message(), "file larger than the limit"));

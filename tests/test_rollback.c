@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -15,13 +14,13 @@
 
 #include "autograd/random.h"
 #include "checkpoints/checkpoint.h"
+#include "scratch.h"
 #include "terminal.h"
 #include "train.h"
 
 enum { SIDE = 8, VALUES = SIDE * SIDE * 3, IMAGES = 240 };
 
-static char folder[] = "/tmp/tessera-rollback.XXXXXX";
-static char data[64], broken[64];
+static char data[96], broken[96];
 
 /* Random images; one of them is black, if `black` >= 0. */
 static void write_images(const char *path, int black)
@@ -76,22 +75,13 @@ static const recipe lamp = {.name = "lamp",
 
 static int setup(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder)) return -1;
+    if (make_folder(state)) return -1;
     snprintf(data, sizeof data, "%s/good.h5", folder);
     snprintf(broken, sizeof broken, "%s/broken.h5", folder);
     write_images(data, -1);
     write_images(broken, 77);
     terminal_set_quiet(true);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char command[96];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 static const char often[] = "eval_every=0 samples_every=0 log_every=5 save_every=5 save_minutes=0 average=0.9";
@@ -114,25 +104,19 @@ static ag_err go(const recipe *card, const char *name, const char *images, const
     return err;
 }
 
-static char *read_all(const char *name, const char *file, size_t *size)
+/* A file of the run `name`. */
+static const char *in_run(const char *name, const char *file)
 {
     char path[128];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/%s/%s", folder, name, file);
-    assert_int_equal(stat(path, &st), 0);
-    char *bytes = calloc((size_t)st.st_size + 1, 1);
-    FILE *f = fopen(path, "rb");
-    assert_true(f && fread(bytes, 1, (size_t)st.st_size, f) == (size_t)st.st_size);
-    fclose(f);
-    *size = (size_t)st.st_size;
-    return bytes;
+    snprintf(path, sizeof path, "%s/%s", name, file);
+    return in_folder(path);
 }
 
 static int occurrences(const char *name, const char *file, const char *what)
 {
     size_t size;
     int n = 0;
-    char *text = read_all(name, file, &size);
+    char *text = slurp(in_run(name, file), &size);
     for (const char *p = text; (p = strstr(p, what)); p++) n++;
     free(text);
     return n;
@@ -140,11 +124,7 @@ static int occurrences(const char *name, const char *file, const char *what)
 
 static void assert_same_file(const char *a, const char *b)
 {
-    size_t n, m;
-    char *x = read_all(a, "checkpoint.h5", &n), *y = read_all(b, "checkpoint.h5", &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(x, y, n);
-    free(x), free(y);
+    assert_same_bytes(in_run(a, "checkpoint.h5"), in_run(b, "checkpoint.h5"));
 }
 
 static void a_run_goes_back_and_on_with_other_images(void **state)
@@ -235,5 +215,5 @@ int main(void)
         cmocka_unit_test(without_rollback_the_first_stops_the_run),
         cmocka_unit_test(a_run_that_always_fails_stops_and_keeps_its_checkpoint),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, remove_folder);
 }

@@ -7,8 +7,6 @@
 #include <cmocka.h>
 
 #include <math.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "run_samples.h"
@@ -155,19 +153,15 @@ static void a_line_that_does_not_fit_is_taken_back(void **state)
 {
     ckpt_run *run = create();
     ckpt_log *log = open_log(run, 0);
-    struct rlimit limit;
     size_t size, before;
     int failed = 0;
     (void)state;
     log_two(log, "train", 1, 1, 1);
     free(slurp(in_run("metrics.jsonl"), &before));
-    getrlimit(RLIMIT_FSIZE, &limit);
-    signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &(struct rlimit){before * 3 + 10, limit.rlim_max});
+    limit_file_size(before * 3 + 10);
     for (int step = 2; step < 10; step++)
         failed += ckpt_log_scalars(log, "train", step, 2, two_names, (const double[]){1, 1}) == AG_ERR_IO;
-    setrlimit(RLIMIT_FSIZE, &limit);
-    signal(SIGXFSZ, SIG_DFL);
+    limit_file_size(RLIM_INFINITY);
     assert_true(failed > 0 && failed < 8);
     char *text = slurp(in_run("metrics.jsonl"), &size);
     assert_int_equal(text[size - 1], '\n');

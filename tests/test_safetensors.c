@@ -12,23 +12,16 @@
 #include <cmocka.h>
 
 #include "checkpoints/safetensors.h"
+#include "scratch.h"
 #include "data/sha256.h"
 
-static char folder[] = "/tmp/tessera-safetensors.XXXXXX", path[64], hash[65];
+static char path[96], hash[65];
 
 static int enter(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder)) return -1;
+    if (make_folder(state)) return -1;
     snprintf(path, sizeof path, "%s/w.safetensors", folder);
     return 0;
-}
-
-static int leave(void **state)
-{
-    (void)state;
-    unlink(path);
-    return rmdir(folder);
 }
 
 /* A file of a header and bytes after it; `length` is what the file says of the header's, -1: the truth. Sets `hash`. */
@@ -197,5 +190,5 @@ int main(void)
         cmocka_unit_test(other_weights_are_refused),
         cmocka_unit_test(every_cut_file_is_refused),
     };
-    return cmocka_run_group_tests_name("safetensors", tests, enter, leave);
+    return cmocka_run_group_tests_name("safetensors", tests, enter, remove_folder);
 }

@@ -12,23 +12,15 @@
 
 #include "checkpoints/checkpoint.h"
 #include "data/synth.h"
+#include "scratch.h"
 #include "terminal.h"
 #include "train.h"
 
-static char folder[] = "/tmp/tessera-start.XXXXXX", data[64];
+static char data[96];
 
 static const char small[] =
     "hidden=8 residual=4 blocks=1 dim=4 codes=16 batch=8 start=kmeans save_every=0 save_minutes=0 "
     "eval_every=0 samples_every=0 log_every=10";
-
-static char *path_of(const char *name)
-{
-    static char path[4][96];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[0], "%s/%s", folder, name);
-    return path[turn];
-}
 
 static ag_err go(const char *name, const char *from, const char *more, int64_t steps, bool resume)
 {
@@ -42,8 +34,8 @@ static ag_err go(const char *name, const char *from, const char *more, int64_t s
     const train_config config = {.recipe = card,
                                  .options = o,
                                  .data = data,
-                                 .out = path_of(name),
-                                 .init_from = from ? path_of(from) : NULL,
+                                 .out = in_folder(name),
+                                 .init_from = from ? in_folder(from) : NULL,
                                  .resume = resume,
                                  .argc = 1,
                                  .argv = argv};
@@ -58,7 +50,7 @@ static real *tensor(const char *name, const char *what, int64_t *n)
     char path[128];
     ckpt_listing l;
     real *values = NULL;
-    snprintf(path, sizeof path, "%s/checkpoint.h5", path_of(name));
+    snprintf(path, sizeof path, "%s/checkpoint.h5", in_folder(name));
     assert_int_equal(ckpt_list(path, &l), AG_OK);
     for (int i = 0; i < l.n; i++) {
         if (strcmp(l.items[i].name, what)) continue;
@@ -83,20 +75,11 @@ static bool same(const char *a, const char *b, const char *what)
 
 static int setup(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder)) return -1;
+    if (make_folder(state)) return -1;
     snprintf(data, sizeof data, "%s/data.h5", folder);
     terminal_set_quiet(true);
     const data_synth_options o = {.count = 64, .height = 16};
     return data_synth(data, "scenes", &o) ? -1 : 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char command[96];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 static void weights_are_taken_and_frozen_ones_stay(void **state)
@@ -217,5 +200,5 @@ int main(void)
         cmocka_unit_test(averages_are_taken_where_there_are_any),
         cmocka_unit_test(what_cannot_be_is_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, remove_folder);
 }

@@ -2,7 +2,6 @@
  * allocations and those of the JSON library. (Packing and decoding: test_fault_picture.) */
 #include "starve.h"
 
-#include <ftw.h>
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
@@ -12,16 +11,9 @@
 #include "checkpoints/metrics.h"
 #include "data/hdf5_tools.h"
 #include "data/loader.h"
+#include "scratch.h"
 
-static char folder[64], data[96], checkpoint[96], run_folder[96];
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
-static void remove_all(const char *path) { nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS); }
+static char data[96], checkpoint[96], run_folder[96];
 
 /* ---- data ------------------------------------------------------------------------------------------------------- */
 
@@ -201,22 +193,13 @@ static void runs_survive(void **state)
     assert_true(starve("resume", run_on) > 10);
 }
 
-static int make_folder(void **state)
+static int set_up(void **state)
 {
-    (void)state;
-    strcpy(folder, "/tmp/test_starve_files.XXXXXX");
-    if (!mkdtemp(folder)) return -1;
+    if (make_folder(state)) return -1;
     snprintf(data, sizeof data, "%s/data.h5", folder);
     snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.h5", folder);
     snprintf(run_folder, sizeof run_folder, "%s/run", folder);
     cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = __wrap_malloc, .free_fn = free});
-    return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    remove_all(folder);
     return 0;
 }
 
@@ -227,5 +210,5 @@ int main(void)
         cmocka_unit_test(checkpoints_survive),
         cmocka_unit_test(runs_survive),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

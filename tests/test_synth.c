@@ -5,41 +5,24 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <math.h>
 #include <omp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "data/dataset.h"
 #include "data/synth.h"
+#include "scratch.h"
 
-static char folder[64], path[128];
+static char path[128];
 
-static int make_folder(void **state)
+static int set_up(void **state)
 {
-    (void)state;
-    strcpy(folder, "/tmp/tessera-synth-XXXXXX");
-    if (!mkdtemp(folder)) return -1;
+    if (make_folder(state)) return -1;
     snprintf(path, sizeof path, "%s/a.h5", folder);
     return 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
-static void assert_says(const char *part)
-{
-    if (!strstr(ag_error_message(), part)) fail_msg("'%s' does not say '%s'", ag_error_message(), part);
 }
 
 static void assert_near(double got, double expected, double tolerance)
@@ -109,16 +92,6 @@ static void the_reference_set_takes_no_options(void **state)
     assert_int_equal(data_synth(path, "reference", &(data_synth_options){.count = 4608, .height = 32}), AG_OK);
 }
 
-static char *read_all(size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    char *bytes = malloc(1 << 23);
-    *size = fread(bytes, 1, 1 << 23, f);
-    fclose(f);
-    return bytes;
-}
-
 static void any_number_of_threads_writes_the_same_bytes(void **state)
 {
     (void)state;
@@ -128,7 +101,7 @@ static void any_number_of_threads_writes_the_same_bytes(void **state)
     for (int threads = 1; threads <= 3; threads++) {
         omp_set_num_threads(threads);
         assert_int_equal(data_synth(path, "scenes", &options), AG_OK);
-        char *bytes = read_all(&size);
+        char *bytes = slurp(path, &size);
         if (threads == 1) {
             first = bytes, first_size = size;
             continue;
@@ -243,24 +216,17 @@ static void a_disk_that_fills_leaves_the_old_file(void **state)
 {
     (void)state;
     struct stat before, after;
-    struct rlimit limit;
     const data_synth_options small = {.count = 10, .height = 16}, large = {.count = 900, .height = 16};
     assert_int_equal(data_synth(path, "scenes", &small), AG_OK);
     assert_int_equal(stat(path, &before), 0);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){100000, limit.rlim_max}), 0);
+    limit_file_size(100000);
     const ag_err err = data_synth(path, "scenes", &large);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit_file_size(RLIM_INFINITY);
     assert_int_equal(err, AG_ERR_IO);
     assert_says("a.h5: file larger than the limit");
     assert_int_equal(stat(path, &after), 0);
     assert_true(before.st_ino == after.st_ino && before.st_size == after.st_size);
-    int entries = 0;
-    DIR *dir = opendir(folder);
-    for (const struct dirent *e; (e = readdir(dir));) entries += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
-    closedir(dir);
-    assert_int_equal(entries, 1);
+    assert_int_equal(entries(), 1);
 }
 
 static void note_progress(void *data, int64_t done, int64_t total)
@@ -295,7 +261,7 @@ static void kinds_are_listed(void **state)
     }
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, remove_folder)
 
 int main(void)
 {
