@@ -13,7 +13,7 @@
 
 #include "autograd/random.h"
 
-static double decay(const nn_quantizer_opt *o) { return o->decay > 0 ? o->decay : 0.99; }
+double nn__codebook_decay(const nn_quantizer_opt *o) { return o->decay > 0 ? o->decay : 0.99; }
 static double epsilon(const nn_quantizer_opt *o) { return o->epsilon > 0 ? o->epsilon : 1e-5; }
 
 /* SimVQ: Zhu and others 2024, arXiv:2411.02038: a frozen table C ~ N(0,1/D), E = C W + b. */
@@ -162,8 +162,9 @@ static ag_tensor *if_taken(ag_tensor *takes, ag_tensor *new, ag_tensor *old)
 static void update_ema(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tensor *counts, ag_tensor *takes)
 {
     const nn_quantizer_opt *o = b->o;
-    ag_tensor *N = average(b->N, nn_update_sum(b->s, sum_name(b, "counts"), counts), decay(o));
-    ag_tensor *M = average(b->M, nn_update_sum(b->s, sum_name(b, "members"), ag_scatter_add(z, codes, b->K)), decay(o));
+    ag_tensor *N = average(b->N, nn_update_sum(b->s, sum_name(b, "counts"), counts), nn__codebook_decay(o));
+    ag_tensor *M = average(b->M, nn_update_sum(b->s, sum_name(b, "members"), ag_scatter_add(z, codes, b->K)),
+                           nn__codebook_decay(o));
     if (o->restart > 0) {
         b->dead = dead_codes(b, N);
         M = ag_select(column(b->dead), random_rows(z, b->K), M);
@@ -173,7 +174,7 @@ static void update_ema(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tenso
     b->N = N = if_taken(takes, N, b->N);
     b->M = M = if_taken(takes, M, b->M);
     if (o->debias) { /* power = d^t, kept from run to run */
-        b->power = if_taken(takes, ag_scale(b->power, decay(o)), b->power);
+        b->power = if_taken(takes, ag_scale(b->power, nn__codebook_decay(o)), b->power);
         ag_tensor *share = ag_shift(ag_neg(b->power), 1);
         N = ag_div(N, share);
         M = ag_div(M, share);
@@ -185,7 +186,7 @@ static void update_ema(nn__codebook *b, ag_tensor *z, ag_tensor *codes, ag_tenso
 
 static void update_gradient(nn__codebook *b, ag_tensor *z, ag_tensor *counts)
 {
-    ag_tensor *N = average(b->N, nn_update_sum(b->s, sum_name(b, "counts"), counts), decay(b->o));
+    ag_tensor *N = average(b->N, nn_update_sum(b->s, sum_name(b, "counts"), counts), nn__codebook_decay(b->o));
     b->dead = dead_codes(b, N);
     b->N = ag_select(b->dead, ag_constant(b->s.graph, 1, 0, NULL), N);
     b->fresh = random_rows(z, b->K);
@@ -304,27 +305,35 @@ static ag_err leave(int64_t K, int64_t D, int64_t n, real *e, real *rest)
     return err;
 }
 
+/* Divides rows by the root of their mean square, which is multiplied by `gain` and becomes s_d^2 of the quantizer `name`. */
+static ag_err take_scale(nn_params *p, const char *name, int d, int64_t n, real *rows, double *gain)
+{
+    nn_param *squares = find(p, name, "depth_square");
+    double sum = 0;
+    if (!squares || d >= squares->numel) return ag_fail(AG_ERR_FAILED, "%s: no scale of depth %d to start", name, d);
+    for (int64_t i = 0; i < n; i++) sum += (double)rows[i] * (double)rows[i];
+    const double root = sqrt(sum / (double)n);
+    for (int64_t i = 0; root > 0 && i < n; i++) rows[i] = (real)((double)rows[i] / root);
+    *gain *= root;
+    ((real *)squares->data)[d] = (real)(*gain * *gain);
+    return AG_OK;
+}
+
 ag_err nn__codebook_start_residual(nn_params *p, const char *name, const nn_quantizer_opt *o, int depth, int64_t n,
                                    const real *rows, uint64_t seed)
 {
     char at[256];
-    real *rest = NULL;
-    ag_err err = AG_OK;
+    double gain = 1;
+    const int64_t D = nn__quantizer_inner(o);
+    const size_t bytes = (size_t)(n * D) * sizeof(real);
+    real *rest = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    ag_err err = rest ? AG_OK : ag_fail(AG_ERR_MEMORY, "out of memory to start %s", name);
+    if (rest) memcpy(rest, rows, bytes);
     for (int d = 0; d < depth && !err; d++) {
-        snprintf(at, sizeof at, "%s.depth.%d", name, d);
-        nn_param *e = find(p, at, "embedding");
-        if (!e || e->rank != 2 || n < 1) {
-            err = ag_fail(AG_ERR_FAILED, "%s: no codebook of that name to start", at);
-            break;
-        }
-        const size_t bytes = (size_t)(n * e->shape[1]) * sizeof *rest;
-        if (!rest && !(rest = aligned_alloc(64, (bytes + 63) / 64 * 64))) {
-            err = ag_fail(AG_ERR_MEMORY, "out of memory to start %s", at);
-            break;
-        }
-        if (d == 0) memcpy(rest, rows, bytes);
-        if ((err = nn__codebook_start(p, at, o, n, rest, seed + (uint64_t)d))) break;
-        err = leave(e->shape[0], e->shape[1], n, e->data, rest);
+        snprintf(at, sizeof at, o->shared ? "%s" : "%s.depth.%d", name, d);
+        if (o->depth_scale && (err = take_scale(p, name, d, n * D, rest, &gain))) break;
+        if ((d == 0 || !o->shared) && (err = nn__codebook_start(p, at, o, n, rest, seed + (uint64_t)d))) break;
+        err = leave(o->K, D, n, find(p, at, "embedding")->data, rest);
     }
     free(rest);
     return err;

@@ -48,6 +48,8 @@ typedef struct nn__codebook {
     ag_tensor *restarts;         /* [] in this step so far; NULL if never */
 } nn__codebook;
 
+/* Of the moving averages. */
+double nn__codebook_decay(const nn_quantizer_opt *o);
 /* Makes (or finds) `embedding`, `cluster_size`, `embedding_sum`, `decay_power` at s. */
 nn__codebook nn__codebook_open(nn_scope s, const nn_quantizer_opt *o, int64_t D);
 /* [...,D] -> [...] i32, the nearest row. */
@@ -64,7 +66,8 @@ void nn__codebook_close(nn__codebook *b);
 /* Sets codebook, counts and sums at scope name `name` from rows [n,D]; AG_ERR_FAILED if it is not there or has another D. */
 ag_err nn__codebook_start(nn_params *p, const char *name, const nn_quantizer_opt *o, int64_t n, const real *rows,
                           uint64_t seed);
-/* The codebooks name.depth.0 and so on, each from what the ones before leave of the rows. */
+/* The codebooks name.depth.0 and so on, each from what the ones before leave of the rows; with depth_scale the one codebook and the scales
+ * of all depths. */
 ag_err nn__codebook_start_residual(nn_params *p, const char *name, const nn_quantizer_opt *o, int depth, int64_t n,
                                    const real *rows, uint64_t seed);
 /* The codebooks name.head.0 and so on, each from its part of the rows [n,D]. */

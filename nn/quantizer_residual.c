@@ -8,7 +8,10 @@
  * An EMA codebook that all depths share learns once per depth, in sequence: depth d+1 searches what depth d has made of it, so its
  * averages decay by d^D a step (the public code). update_once: all depths search the same codes, and one update takes the members of
  * all. In a step that drops depths, their codes add nothing and teach nothing. With several micro-batches an update neither a codebook
- * that learns in sequence nor a draw of depths would be the same for all of them: both are refused. */
+ * that learns in sequence nor a draw of depths would be the same for all of them: both are refused.
+ *
+ * depth_scale (ours): depth d searches r_{d-1} / s_d and adds s_d e_k; s_d^2 is the moving average of the mean square of r_{d-1}. Each
+ * depth leaves rows several times shorter than it found; unscaled, a shared codebook is divided among the depths by length. */
 #include "codebook.h"
 #include "nn/update.h"
 
@@ -22,6 +25,8 @@ static ag_err check(const nn_quantizer_opt *o)
         return ag_fail(AG_ERR_USAGE, "depth=%d; 1 to %d fit", o->depth, MOST_DEPTHS);
     if (o->update_once && !o->shared)
         return ag_fail(AG_ERR_USAGE, "update_once=true needs one codebook for all depths: set shared=true");
+    if (o->depth_scale && !o->shared)
+        return ag_fail(AG_ERR_USAGE, "depth_scale=true is for one codebook of all depths: set shared=true");
     if (o->quantizer_dropout < 0 || o->quantizer_dropout > 1)
         return ag_fail(AG_ERR_USAGE, "quantizer_dropout=%g is no probability", o->quantizer_dropout);
     if (o->cosine)
@@ -44,24 +49,63 @@ static ag_tensor *drawn(nn_scope s, const nn_quantizer_opt *o, ag_tensor **draws
     return ag_shift(ag_neg(ag_mul(drops, past)), 1);
 }
 
+/* [depth] s_d^2; NULL without depth_scale. */
+static ag_tensor *squares_of(nn_scope s, const nn_quantizer_opt *o)
+{
+    const int64_t n = depth(o);
+    return o->depth_scale ? nn_tensor(s, "depth_square", NN_BUFFER, NN_PLAIN, 1, &n, (nn_init){NN_CONSTANT, 1, 0})
+                          : NULL;
+}
+
+/* x times s_d, or divided by it. */
+static ag_tensor *scaled(ag_tensor *x, ag_tensor *squares, int d, ag_tensor *(*by)(ag_tensor *, ag_tensor *))
+{
+    if (!squares) return x;
+    return by(x, ag_sqrt(ag_shift(ag_reshape(ag_slice_axis(squares, 0, d, 1), 0, NULL), 1e-12)));
+}
+
 typedef struct depths {
-    ag_tensor *codes[MOST_DEPTHS], *counts[MOST_DEPTHS], *rest[MOST_DEPTHS];
-    ag_tensor *commitment, *codebook, *restarts;
+    ag_tensor *codes[MOST_DEPTHS], *counts[MOST_DEPTHS], *rest[MOST_DEPTHS], *now[MOST_DEPTHS];
+    ag_tensor *squares, *commitment, *codebook, *restarts;
 } depths;
 
 static ag_tensor *plus(ag_tensor *a, ag_tensor *b) { return a && b ? ag_add(a, b) : a ? a : b; }
+
+/* [1] s_d^2 after this step. */
+static ag_tensor *average_square(const nn__codebook *book, const nn_quantizer_opt *o, ag_tensor *rest, ag_tensor *takes,
+                                 int d, const depths *all)
+{
+    const double decay = nn__codebook_decay(o);
+    ag_tensor *old = ag_slice_axis(all->squares, 0, d, 1);
+    const nn_scope alone = {.params = book->s.params, .graph = book->s.graph, .name = ""};
+    ag_tensor *sum = nn_update_sum(book->s, nn_at(alone, "square", d).name, ag_mean(ag_square(rest)));
+    ag_tensor *mean = ag_reshape(ag_scale(sum, 1.0 / nn_micro_batches_of(book->s.params)), 1, (int64_t[]){1});
+    ag_tensor *new = ag_add(ag_scale(old, decay), ag_scale(mean, 1 - decay));
+    return takes ? ag_select(takes, new, old) : new;
+}
+
+/* The averages of all depths become effects. */
+static void keep_squares(nn_scope s, const nn_quantizer_opt *o, const depths *all)
+{
+    if (!all->squares || !s.training) return;
+    ag_graph_effect_group(s.graph, NN_EACH_UPDATE);
+    ag_assign(all->squares, ag_concat(depth(o), all->now, 0));
+    ag_graph_effect_group(s.graph, NN_EACH_RUN);
+}
 
 /* Finds the codes of depth d, adds its rows to *sum and returns what is left. */
 static ag_tensor *one_depth(nn__codebook *book, const nn_quantizer_opt *o, ag_tensor *rest, ag_tensor *takes, int d,
                             depths *all, ag_tensor **sum)
 {
-    all->rest[d] = rest;
-    all->codes[d] = nn__codebook_find(book, rest);
-    ag_tensor *counts = ag_count(all->codes[d], o->K), *found = nn__codebook_take(book, all->codes[d]);
+    ag_tensor *row = all->rest[d] = scaled(rest, all->squares, d, ag_div);
+    all->codes[d] = nn__codebook_find(book, row);
+    ag_tensor *counts = ag_count(all->codes[d], o->K);
+    ag_tensor *found = scaled(nn__codebook_take(book, all->codes[d]), all->squares, d, ag_mul);
+    if (all->squares && book->s.training) all->now[d] = average_square(book, o, rest, takes, d, all);
     all->counts[d] = ag_reshape(counts, 2, (int64_t[]){1, o->K});
     if (takes) found = ag_mul(found, takes);
     *sum = plus(*sum, found);
-    if (!once(o)) nn__codebook_update(book, rest, all->codes[d], counts, takes);
+    if (!once(o)) nn__codebook_update(book, row, all->codes[d], counts, takes);
     return ag_sub(rest, ag_stop_gradient(found));
 }
 
@@ -97,7 +141,7 @@ static nn_quantized quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o
     const int64_t D = ag_dim(z, -1);
     nn_quantized q = {.rows = z};
     nn__codebook book;
-    depths all = {0};
+    depths all = {.squares = squares_of(s, o)};
     if (!fits_micro_batches(s, o)) return q;
     ag_tensor *fixed = ag_stop_gradient(z), *rest = fixed, *sum = NULL, *draws[2] = {NULL, NULL};
     for (int d = 0; d < n; d++) {
@@ -110,6 +154,7 @@ static nn_quantized quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o
         nn__codebook_close(&book);
         all.restarts = plus(all.restarts, book.restarts);
     }
+    keep_squares(s, o, &all);
     q.codes = n > 1 ? ag_stack(n, all.codes, ag_rank(z) - 1) : all.codes[0];
     q.counts = ag_concat(n, all.counts, 0);
     q.latents = nn__pass_through(z, sum, o->rotation && s.training);
@@ -122,22 +167,22 @@ static nn_quantized quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o
 static ag_tensor *lookup(nn_scope s, ag_tensor *codes, const nn_quantizer_opt *o)
 {
     const int n = depth(o), rank = ag_rank(codes);
-    ag_tensor *sum = NULL;
+    ag_tensor *sum = NULL, *squares = squares_of(s, o);
     int64_t shape[AG_MAX_RANK];
     for (int i = 0; i < rank - 1; i++) shape[i] = ag_dim(codes, i);
     for (int d = 0; d < n; d++) {
         const nn__codebook book = nn__codebook_open(at(s, o, d), o, nn__quantizer_inner(o));
         ag_tensor *one = n > 1 ? ag_reshape(ag_slice_axis(codes, -1, d, 1), rank - 1, shape) : codes;
-        sum = plus(sum, nn__codebook_take(&book, one));
+        sum = plus(sum, scaled(nn__codebook_take(&book, one), squares, d, ag_mul));
     }
     return sum;
 }
 
-/* Each depth starts from what the depths before it leave of the rows; a shared codebook from the rows. */
+/* Each depth starts from what the depths before it leave of the rows; a shared codebook from the rows (divided by their s_1). */
 static ag_err start(nn_params *p, const char *name, const nn_quantizer_opt *o, int64_t n, const real *rows,
                     uint64_t seed)
 {
-    if (o->shared) return nn__codebook_start(p, name, o, n, rows, seed);
+    if (o->shared && !o->depth_scale) return nn__codebook_start(p, name, o, n, rows, seed);
     return nn__codebook_start_residual(p, name, o, depth(o), n, rows, seed);
 }
 

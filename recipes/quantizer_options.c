@@ -50,6 +50,9 @@ static const option rows[] = {
     OPTION_FLAG(Q, shared, "RQ-VAE", "one codebook for all heads or depths"),
     OPTION_FLAG(Q, update_once, "ours",
                 "residual: one moving-average update a step from all depths, not one per depth in sequence"),
+    OPTION_FLAG(Q, depth_scale, "ours",
+                "residual, shared: what a depth quantizes is divided by its average length first, so that one codebook "
+                "fits all depths"),
     OPTION_REAL(Q, quantizer_dropout, 0, 1, "SoundStream",
                 "residual: probability that a training step uses the first depths only, a number drawn evenly"),
     OPTION_CHOICE(Q, assignment, "nearest|sampled|balanced", "van den Oord 2017",
@@ -93,6 +96,7 @@ static void set_other(nn_quantizer_opt *q, const struct quantizer_options *o)
     q->orthogonal_codes = o->orthogonal_codes;
     q->depth = (int)o->depth;
     q->update_once = o->update_once;
+    q->depth_scale = o->depth_scale;
     q->quantizer_dropout = o->quantizer_dropout;
     q->phi = (int)o->phi;
     q->phi_ratio = o->phi_ratio;

@@ -24,7 +24,7 @@ struct quantizer_options {
     int assignment; /* nn_assignment */
     double assignment_temperature, entropy, entropy_gamma, entropy_temperature, orthogonal;
     int64_t entropy_groups, orthogonal_codes;
-    bool update_once, spherical, hard, table, kl_sum;
+    bool update_once, depth_scale, spherical, hard, table, kl_sum;
     double quantizer_dropout, phi_ratio, kl, tau, tau_end;
     option_list scales, levels;
     int64_t phi, kl_steps, tau_steps;

@@ -71,6 +71,55 @@ static void restarts_revive(void **state)
     }
 }
 
+/* depth_scale: the start finds the length of what every depth is given, so rows of any length get the same codes and error; the averages go
+ * on from there; what a depth is given is divided by its length before it is searched. */
+static void depths_are_scaled_to_one_length(void **state)
+{
+    (void)state;
+    enum { N = 64, D = 4, DEPTH = 3 };
+    const nn_quantizer_opt o = {NN_QUANTIZER_RESIDUAL,
+                                .K = 16,
+                                .D = D,
+                                .depth = DEPTH,
+                                .shared = true,
+                                .start = NN_START_KMEANS,
+                                .decay = 0.5,
+                                .depth_scale = true,
+                                .update_once = true};
+    int32_t codes[N * DEPTH];
+    for (int run = 0; run < 2; run++) {
+        const double length = run ? 8 : 1;
+        alone a = ALONE(true, &o, N, D);
+        alone_plan(&a);
+        for (int i = 0; i < N * D; i++) ((real *)ag_data(a.z))[i] *= (real)length;
+        assert_int_equal(nn_quantizer_start(a.params, "q", &o, N, ag_data(a.z), 5), AG_OK);
+        const real *squares = nn_params_find(a.params, "q.depth_square")->data;
+        const real *e = nn_params_find(a.params, "q.embedding")->data;
+        double rest[N * D], book[16 * D], before[DEPTH], mean[DEPTH] = {0};
+        for (int i = 0; i < N * D; i++) rest[i] = (double)((real *)ag_data(a.z))[i];
+        for (int i = 0; i < 16 * D; i++) book[i] = (double)e[i];
+        for (int d = 0; d < DEPTH; d++) before[d] = (double)squares[d];
+        alone_run(&a, 1);
+        const int32_t *k = ag_data(a.q.codes);
+        for (int d = 0; d < DEPTH; d++)
+            for (int i = 0; i < N * D; i++) {
+                mean[d] += rest[i] * rest[i] / (N * D);
+                rest[i] -= sqrt(before[d]) * book[k[i / D * DEPTH + d] * D + i % D];
+            }
+        for (int d = 0; d < DEPTH; d++) {
+            near(before[d] / mean[d], 1, 1e-4);          /* of the start */
+            near((double)squares[d] / mean[d], 1, 1e-4); /* the average of that and the same again */
+            assert_true(d == 0 || mean[d] < mean[d - 1]);
+        }
+        if (run) assert_memory_equal(codes, k, sizeof codes);
+        memcpy(codes, k, sizeof codes);
+        for (int i = 0; i < N * D; i++) ((real *)ag_data(a.z))[i] *= 2;
+        alone_run(&a, 2);
+        near((double)squares[0] / mean[0], 0.5 + 0.5 * 4, 1e-4);
+        alone_free(&a);
+    }
+}
+
 /* In a step that drops depths the latents are those of fewer depths, and the dropped ones learn nothing. */
 static void dropout_of_depths(void **state)
 {
@@ -132,6 +181,7 @@ static void contradictions_are_refused_with_the_arithmetic(void **state)
     refused(&(nn_quantizer_opt){.K = 8, .D = 7, .legacy_beta = true}, "codebook=gradient");
     refused(&(nn_quantizer_opt){.K = 8, .D = 7, .orthogonal = 1}, "codebook=gradient");
     refused(&(nn_quantizer_opt){NN_QUANTIZER_RESIDUAL, .K = 8, .D = 7, .update_once = true}, "shared=true");
+    refused(&(nn_quantizer_opt){NN_QUANTIZER_RESIDUAL, .K = 8, .D = 7, .depth_scale = true}, "shared=true");
     refused(&(nn_quantizer_opt){NN_QUANTIZER_MULTISCALE, .K = 8, .D = 7, .n_scales = 2, .scales = {2, 4}},
             "codebook=gradient");
     refused(&(nn_quantizer_opt){NN_QUANTIZER_MULTISCALE, .K = 8, .D = 7, .n_scales = 2, .scales = {4, 2}}, "2 after 4");
@@ -208,6 +258,7 @@ static void restarted_codes_have_no_momentum(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(depths_are_scaled_to_one_length),
         cmocka_unit_test(dropout_of_depths),
         cmocka_unit_test(starts_reach_every_codebook),
         cmocka_unit_test(restarts_revive),

@@ -20,6 +20,7 @@ static const nn_quantizer_opt every[] = {
     {NN_QUANTIZER_RESIDUAL, .K = 11, .D = 4, .depth = 3, .shared = true},
     {NN_QUANTIZER_RESIDUAL, .K = 11, .D = 4, .depth = 2, .restart = 1e-9},
     {NN_QUANTIZER_RESIDUAL, .K = 11, .D = 4, .depth = 1},
+    {NN_QUANTIZER_RESIDUAL, .K = 11, .D = 4, .depth = 3, .shared = true, .depth_scale = true},
     {NN_QUANTIZER_GUMBEL, .K = 11, .D = 4},
     {NN_QUANTIZER_GUMBEL, .K = 11, .D = 6, .code_dim = 4, .hard = true},
     {NN_QUANTIZER_MULTISCALE, .K = 11, .D = 4, .rule = GRADIENT, .n_scales = 3, .scales = {1, 2, 4}, .phi = 2,

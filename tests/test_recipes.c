@@ -80,7 +80,7 @@ static const char *const quantizers[] = {
     "quantizer=vq codebook=gradient simvq=true assignment=balanced",
     "quantizer=finite_scalar codes=0 levels=8,5",
     "quantizer=lookup_free entropy=0.1",
-    "quantizer=residual depth=3 restart=0.5 quantizer_dropout=0.2",
+    "quantizer=residual depth=3 restart=0.5 quantizer_dropout=0.2 depth_scale=true",
     "quantizer=residual depth=2 shared=false codebook=gradient",
     "quantizer=gumbel tau_steps=40 kl_steps=10",
     "quantizer=multiscale scales=1,2,4 codebook=gradient phi=2",

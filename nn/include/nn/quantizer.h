@@ -79,8 +79,9 @@ typedef struct nn_quantizer_opt {
     int64_t orthogonal_codes;   /* n codes drawn anew each step; 0 = all K */
 
     /* residual */
-    int depth;                /* codes of a position; 0 = 4 */
-    bool update_once;         /* one EMA update a step from all depths, instead of one per depth in sequence */
+    int depth;        /* codes of a position; 0 = 4 */
+    bool update_once; /* one EMA update a step from all depths, instead of one per depth in sequence */
+    bool depth_scale; /* shared: rows of a depth are divided by the average of their length before they are searched */
     double quantizer_dropout; /* probability that a training step uses only the first 1..depth depths (drawn evenly) */
 
     /* multiscale */
