@@ -44,6 +44,12 @@ static ag_tensor *lpips(nn_scope root, ag_tensor *x)
     return nn_lpips(root, ag_slice_axis(x, 3, 0, 3), ag_slice_axis(x, 3, 3, 3), NULL, NULL);
 }
 
+static ag_tensor *learned(nn_scope root, ag_tensor *x)
+{
+    const nn_features_opt o = {.width = 4, .levels = 3};
+    return nn_features_distance(root, ag_slice_axis(x, 3, 0, 2), ag_slice_axis(x, 3, 2, 2), &o);
+}
+
 /* Every loss of one half of x for the other. */
 static ag_tensor *losses(nn_scope root, ag_tensor *x)
 {
@@ -66,6 +72,7 @@ static const network_case cases[] = {
     {"patchgan_spectral", patchgan_spectral, 4, {2, 16, 16, 2}, 0, false},
     {"stylegan", stylegan, 4, {4, 16, 8, 2}, 0, false},
     {"losses", losses, 2, {8, 5}, 0, true},
+    {"learned", learned, 4, {2, 14, 9, 4}, 0, false},
     {"lpips", lpips, 4, {2, 16, 32, 6}, 0, true}, /* last: too large to be built for every number of threads */
 };
 

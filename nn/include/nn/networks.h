@@ -220,4 +220,19 @@ typedef struct nn_lpips_opt {
 /* x, y [N,H,W,3 or 1] in [-1,1], 16 x 16 or more -> [N]. `o` may be NULL; taps[5], if not NULL, gets the five parts of the sum. */
 ag_tensor *nn_lpips(nn_scope s, ag_tensor *x, ag_tensor *y, const nn_lpips_opt *o, ag_tensor **taps);
 
+/* A perceptual distance whose features are learned on pictures of the user's own; it is not LPIPS. The network: levels of width,
+ * 2 width, 4 width ... channels, two convolutions of 3x3 with ReLU each, means of 2x2 between them; parameters `0.0.weight`, `0.0.bias`,
+ * `0.1.weight` ... `LEVEL.CONVOLUTION.bias`. */
+typedef struct nn_features_opt {
+    int64_t width;
+    int levels; /* 1 to NN_MOST_LEVELS */
+} nn_features_opt;
+/* x [N,H,W,C], which the levels must not halve to nothing -> the last features [N,h,w,width << (levels-1)]; taps[levels], if not NULL,
+ * gets those of each level. */
+ag_tensor *nn_features(nn_scope s, ag_tensor *x, const nn_features_opt *o, ag_tensor **taps);
+/* sum over levels of the mean over positions of |f(y)/|f(y)| - f(x)/|f(x)||^2, lengths over channels (at least 1e-3): the distance of
+ * LPIPS with all heads 1. y, x [N,H,W,C] -> [N]. Zhang, Isola, Efros, Shechtman, Wang 2018, arXiv:1801.03924, eq. 1; that features
+ * learned without labels serve as well: section 4 there. */
+ag_tensor *nn_features_distance(nn_scope s, ag_tensor *y, ag_tensor *x, const nn_features_opt *o);
+
 #endif
