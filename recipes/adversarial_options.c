@@ -1,8 +1,12 @@
 /* Losses with a discriminator and with perceptual distances (adversarial_options.h). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "adversarial_options.h"
+#include "checkpoints/checkpoint.h"
 #include "checkpoints/safetensors.h"
+#include "learned_features.h"
+#include "model.h"
 
 #define A struct adversarial_options
 
@@ -34,13 +38,17 @@ static const option rows[] = {
     OPTION_REAL(A, backoff, 0, 1000, "ours",
                 "halve gan_weight whenever an evaluation's nmse is over (1 + backoff) times the best so far (0: "
                 "never); 0.25 is about 1 dB"),
-    OPTION_CHOICE(A, perceptual, "none|lpips|ssim", "recipe",
-                  "distance between pictures: LPIPS on VGG-16 with weights that you bring, or structure (SSIM) and "
-                  "edges at three sizes, which needs none and is not LPIPS"),
+    OPTION_CHOICE(A, perceptual, "none|lpips|ssim|features", "recipe",
+                  "distance between pictures: LPIPS on VGG-16 with weights that you bring; structure (SSIM) and "
+                  "edges at three sizes, which needs none; features that recipe `features` has learned on your "
+                  "pictures. The last two are not LPIPS"),
     OPTION_REAL(A, perceptual_factor, 0, 1000, "VQGAN", "weight of that distance"),
     OPTION_PATH(A, perceptual_weights, "you",
-                "lpips: safetensors file with net.slice1.0.weight ... lin4.model.1.weight"),
-    OPTION_TEXT(A, perceptual_sha256, "you", "lpips: SHA-256 of that file, which must be that one"),
+                "lpips: safetensors file with net.slice1.0.weight ... lin4.model.1.weight; features: a run of recipe "
+                "`features`, or its checkpoint"),
+    OPTION_TEXT(A, perceptual_sha256, "you",
+                "lpips: SHA-256 of that file, which must be that one; features: fingerprint of the weights ('tessera "
+                "info'), put in by the first step and asked for by --resume"),
 };
 const option_table adversarial_option_table = {rows, (int)(sizeof rows / sizeof *rows), &quantizer_option_table};
 
@@ -103,6 +111,9 @@ static ag_err check_perceptual(const A *o, const image_shape *image)
                        "perceptual: needs images of 16x16 or more, not %lldx%lld (LPIPS halves them four times); set "
                        "perceptual=none",
                        (long long)image->width, (long long)image->height);
+    if (o->perceptual == PERCEPTUAL_FEATURES && !*o->perceptual_weights)
+        return ag_fail(AG_ERR_USAGE, "perceptual=features: set perceptual_weights to the run that has learned them: "
+                                     "tessera train features --data DATA.h5 -o runs/features; or set perceptual=ssim");
     if (o->perceptual != PERCEPTUAL_LPIPS) return AG_OK;
     if (image->channels != 3 && image->channels != 1)
         return ag_fail(AG_ERR_USAGE, "perceptual=lpips: takes 1 or 3 channels, not %lld; set perceptual=ssim",
@@ -132,20 +143,79 @@ static ag_tensor *signed_range(const run *r, ag_tensor *x)
     return shift != 0 ? ag_shift(x, shift) : x;
 }
 
-/* The weights are read into parameters of their own, which the run owns: no checkpoint holds them, no optimizer sees them. */
-static ag_tensor *lpips(run *r, const A *o, ag_tensor *y, ag_tensor *x)
+/* Is the graph there only to be counted? */
+static bool is_outline(const run *r) { return nn_params_count(r->params) && !nn_params_at(r->params, 0)->data; }
+
+static ag_tensor *fail_distance(run *r, ag_err err, const char *which)
 {
-    const bool outline = nn_params_count(r->params) && !nn_params_at(r->params, 0)->data;
-    if (!(r->borrowed = outline ? nn_params_outline() : nn_params_new(0)))
-        return ag_graph_fail(r->graph, AG_ERR_MEMORY, "no memory for the weights of LPIPS");
-    const nn_scope s = nn_root(r->borrowed, r->graph, false);
-    ag_tensor *each = nn_lpips(s, signed_range(r, y), signed_range(r, x), NULL, NULL);
-    const ag_err err =
-        outline ? AG_OK : ckpt_safetensors_load(o->perceptual_weights, o->perceptual_sha256, r->borrowed);
-    if (!err) return ag_mean(each);
     char message[1024];
     snprintf(message, sizeof message, "%s", ag_error_message());
-    return ag_graph_fail(r->graph, err, "perceptual=lpips: %s", message);
+    return ag_graph_fail(r->graph, err, "perceptual=%s: %s", which, message);
+}
+
+/* Learned weights are read into parameters of their own, which the run owns: no checkpoint holds them, no optimizer sees them. */
+static ag_err borrow(run *r)
+{
+    if ((r->borrowed = is_outline(r) ? nn_params_outline() : nn_params_new(0))) return AG_OK;
+    return ag_fail(AG_ERR_MEMORY, "no memory for the weights");
+}
+
+static ag_tensor *lpips(run *r, const A *o, ag_tensor *y, ag_tensor *x)
+{
+    ag_err err = borrow(r);
+    if (err) return fail_distance(r, err, "lpips");
+    const nn_scope s = nn_root(r->borrowed, r->graph, false);
+    ag_tensor *each = nn_lpips(s, signed_range(r, y), signed_range(r, x), NULL, NULL);
+    if (!is_outline(r)) err = ckpt_safetensors_load(o->perceptual_weights, o->perceptual_sha256, r->borrowed);
+    return err ? fail_distance(r, err, "lpips") : ag_mean(each);
+}
+
+static ag_err check_features(const model *m, const A *o, const run *r)
+{
+    char print[65];
+    if (m->recipe != &recipe_features)
+        return ag_fail(AG_ERR_CHECKPOINT, "%s: of recipe '%s'; give a run of recipe 'features'", m->path,
+                       m->recipe->name);
+    if (m->image.channels != r->build.image.channels)
+        return ag_fail(AG_ERR_CHECKPOINT,
+                       "%s: has seen images of %lld channels, these have %lld; train features on "
+                       "such images",
+                       m->path, (long long)m->image.channels, (long long)r->build.image.channels);
+    const ag_err err = ckpt_fingerprint(m->path, print);
+    if (err || !*o->perceptual_sha256 || !strcmp(print, o->perceptual_sha256)) return err;
+    return ag_fail(AG_ERR_CHECKPOINT,
+                   "%s: has fingerprint %s, this run asks for perceptual_sha256=%s; give the weights that it was "
+                   "started with",
+                   m->path, print, o->perceptual_sha256);
+}
+
+static ag_tensor *learned(run *r, const A *o, ag_tensor *y, ag_tensor *x)
+{
+    model *m = NULL;
+    ag_tensor *each = NULL;
+    int averages;
+    ag_err err = model_open(&m, o->perceptual_weights);
+    if (!err) err = check_features(m, o, r);
+    if (!err) err = borrow(r);
+    if (!err) {
+        const nn_features_opt net = features_network(m->options);
+        const nn_scope s = nn_in(nn_root(r->borrowed, r->graph, false), "features");
+        each = nn_features_distance(s, signed_range(r, y), signed_range(r, x), &net);
+    }
+    if (!err && each && !is_outline(r)) err = ckpt_load_averages(m->path, r->borrowed, &averages);
+    model_close(m);
+    return err ? fail_distance(r, err, "features") : ag_mean(each);
+}
+
+ag_err adversarial_settle(void *options)
+{
+    A *o = options;
+    char *path = NULL;
+    if (o->perceptual != PERCEPTUAL_FEATURES || *o->perceptual_sha256) return AG_OK;
+    ag_err err = model_path(&path, o->perceptual_weights);
+    if (!err) err = ckpt_fingerprint(path, o->perceptual_sha256);
+    free(path);
+    return err ? ag_fail_context(err, "perceptual=features") : AG_OK;
 }
 
 static ag_tensor *distance(run *r, const A *o, ag_tensor *y)
@@ -153,6 +223,7 @@ static ag_tensor *distance(run *r, const A *o, ag_tensor *y)
     switch ((perceptual_kind)o->perceptual) {
     case PERCEPTUAL_LPIPS: return lpips(r, o, y, r->images);
     case PERCEPTUAL_SSIM: return nn_structure(y, r->images, r->recipe->scale, 0);
+    case PERCEPTUAL_FEATURES: return learned(r, o, y, r->images);
     case PERCEPTUAL_NONE: break;
     }
     return NULL;

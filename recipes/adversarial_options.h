@@ -28,7 +28,12 @@ typedef enum discriminator_kind {
     DISCRIMINATOR_PATCHGAN,
     DISCRIMINATOR_STYLEGAN
 } discriminator_kind;
-typedef enum perceptual_kind { PERCEPTUAL_NONE, PERCEPTUAL_LPIPS, PERCEPTUAL_SSIM } perceptual_kind;
+typedef enum perceptual_kind {
+    PERCEPTUAL_NONE,
+    PERCEPTUAL_LPIPS,
+    PERCEPTUAL_SSIM,
+    PERCEPTUAL_FEATURES
+} perceptual_kind;
 typedef enum pixel_loss { PIXEL_L1, PIXEL_L2, PIXEL_HUBER } pixel_loss;
 
 struct adversarial_options {
@@ -57,6 +62,9 @@ extern const option_table adversarial_option_table;
 
 /* Contradicting options, those of the quantizer too, for a recipe's check function. */
 ag_err adversarial_check(const struct adversarial_options *o, const image_shape *image);
+
+/* For a recipe's settle function: perceptual_sha256 of perceptual=features, unless it is given. Errors: those of reading the weights. */
+ag_err adversarial_settle(void *options);
 
 /* pixel_loss of y and r->images. */
 ag_tensor *adversarial_pixels(run *r, const struct adversarial_options *o, ag_tensor *y);

@@ -115,6 +115,7 @@ const recipe recipe_hqvae = {
     .scale = 2,
     .shift = -1,
     .check = check,
+    .settle = adversarial_settle,
     .build = build,
     .decode = decode,
     .grid = grid,

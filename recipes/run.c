@@ -198,6 +198,13 @@ void run_loss_by(run *r, const char *name, ag_tensor *tensor, double weight, ag_
     r->pending = r->pending ? ag_add(r->pending, term) : term;
 }
 
+ag_tensor *run_labels(run *r)
+{
+    if (!r->training || r->build.classes < 2) return NULL;
+    if (!r->labels) r->labels = ag_input(r->graph, "labels", AG_I32, 1, &r->build.batch);
+    return r->labels;
+}
+
 void run_metric(run *r, const char *name, ag_tensor *tensor) { add_scalar(r, r->metrics, &r->n_metrics, name, tensor); }
 
 void run_quantizer(run *r, const nn_quantized *q)

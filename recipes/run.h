@@ -39,6 +39,7 @@ typedef struct run_options {
     image_shape image;
     double variance; /* of the training pixels, in units of pixel / 255; 1 if unknown */
     uint64_t seed;
+    int64_t classes; /* of the labels of the training data; 0: it has none */
     int only; /* number from 1 of the level of a hierarchical model that the decoder sees alone (run_level); 0: all */
 } run_options;
 
@@ -94,6 +95,8 @@ struct run {
     ag_tensor
         *codes_in[RUN_QUANTIZERS]; /* inputs of RUN_DECODE: i32, a grid each, in the shape of nn_quantized.codes */
     int n_codes_in;
+    ag_tensor *
+        labels; /* input i32 [N] of RUN_TRAIN, 0 to build.classes - 1, negative: none; NULL unless run_labels was called */
     ag_tensor *rate, *update; /* inputs of RUN_TRAIN: learning rate, number of the update from 1 */
     int micro_batches;        /* of an update: the option accumulate */
 
@@ -139,6 +142,8 @@ ag_err run_step(run *r, int64_t step, int micro);
 void run_loss(run *r, const char *name, ag_tensor *tensor, double weight);
 /* total += weight * factor * tensor, factor [] a schedule. */
 void run_loss_by(run *r, const char *name, ag_tensor *tensor, double weight, ag_tensor *factor);
+/* The labels of the batch, i32 [N]; NULL outside of training, and if the data has none of two classes or more. */
+ag_tensor *run_labels(run *r);
 /* Logged, not trained. */
 void run_metric(run *r, const char *name, ag_tensor *tensor);
 /* Codes of a quantizer: usage statistics, encode. */

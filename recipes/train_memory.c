@@ -109,7 +109,8 @@ static ag_err would_fit(const trainer *t, int64_t batch, int64_t accumulate, boo
     o->batch = batch;
     o->accumulate = accumulate;
     if ((err = train_freeze(o, params))) goto out;
-    const run_options build = {.mode = RUN_TRAIN, .batch = batch, .image = t->image, .variance = t->variance};
+    const run_options build = {
+        .mode = RUN_TRAIN, .batch = batch, .image = t->image, .variance = t->variance, .classes = train_classes(t)};
     if ((err = run_new(&r, card, o, params, &build))) goto out;
     err = count(t, r, params, limit, NULL, &n);
     *fits = !err && n.total <= limit;

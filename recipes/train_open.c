@@ -24,8 +24,9 @@ static ag_err open_data(trainer *t)
     if (t->o->batch > info->in_split[DATA_TRAIN])
         return ag_fail(AG_ERR_USAGE, "batch=%lld: larger than the %lld training images of %s; set a smaller batch",
                        (long long)t->o->batch, (long long)info->in_split[DATA_TRAIN], path);
-    if ((err = train_options_check(t->o)) || (err = t->config->recipe->check(t->config->options, &t->image)))
-        return err;
+    const recipe *r = t->config->recipe;
+    if ((err = train_options_check(t->o)) || (err = r->check(t->config->options, &t->image))) return err;
+    if (r->settle && (err = r->settle(t->config->options))) return err;
     return data_set_fingerprint(t->set, t->fingerprint);
 }
 
@@ -49,12 +50,19 @@ static ag_err choose_evaluation(trainer *t)
     return AG_OK;
 }
 
+int64_t train_classes(const trainer *t)
+{
+    const data_set_info *info = data_set_get_info(t->set);
+    return info->has_labels ? info->classes : 0;
+}
+
 static ag_err build_graphs(trainer *t)
 {
     run_options build = {.mode = RUN_TRAIN,
                          .batch = t->o->batch,
                          .image = t->image,
                          .variance = t->variance,
+                         .classes = train_classes(t),
                          .seed = (uint64_t)t->o->seed};
     if (!(t->params = nn_params_new((uint64_t)t->o->seed))) return ag_fail(AG_ERR_MEMORY, "no memory for parameters");
     ag_err err = train_freeze(t->o, t->params);
@@ -62,6 +70,8 @@ static ag_err build_graphs(trainer *t)
     build.mode = RUN_RECONSTRUCT;
     build.batch = images_batch(&t->image);
     if ((err = run_new(&t->eval, t->config->recipe, t->config->options, t->params, &build))) return err;
+    if (t->train->labels && !(t->labels = malloc((size_t)t->o->batch * sizeof *t->labels)))
+        return ag_fail(AG_ERR_MEMORY, "no memory for labels");
     for (int q = 0; q < t->train->n_quantizers; q++)
         if (!(t->counts[q] = calloc((size_t)(t->train->quantizers[q].books * t->train->quantizers[q].K + 1),
                                     sizeof *t->counts[q])))
@@ -155,8 +165,11 @@ static ag_err first_weights(trainer *t)
 ag_err train_next_batch(trainer *t, run *r, double *waited)
 {
     void *pixels = ag_data(r->pixels);
-    return t->image.real ? data_loader_next_real(t->loader, pixels, NULL, waited)
-                         : data_loader_next(t->loader, pixels, NULL, waited);
+    int64_t *labels = r->labels ? t->labels : NULL;
+    const ag_err err = t->image.real ? data_loader_next_real(t->loader, pixels, labels, waited)
+                                     : data_loader_next(t->loader, pixels, labels, waited);
+    for (int64_t i = 0; !err && labels && i < t->o->batch; i++) ((int32_t *)ag_data(r->labels))[i] = (int32_t)labels[i];
+    return err;
 }
 
 static void say_machine(const trainer *t)
@@ -207,5 +220,6 @@ void train_close(trainer *t)
     data_set_close(t->eval_set);
     evaluation_free(&t->last);
     free(t->eval_indices);
+    free(t->labels);
     for (int q = 0; q < RUN_QUANTIZERS; q++) free(t->counts[q]);
 }

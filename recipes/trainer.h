@@ -59,15 +59,17 @@ typedef struct trainer {
     double rate;                           /* images a second, smoothed */
     double began, saved_at;                /* clock */
     train_window window;
+    int64_t *labels;                /* [batch], as the loader gives them; NULL: the recipe wants none */
     double *counts[RUN_QUANTIZERS]; /* [books,K] of the step so far */
     ckpt_run *folder;
     ckpt_log *log;
 } trainer;
 
 /* train_open.c */
+int64_t train_classes(const trainer *t); /* of the labels of the data; 0: it has none */
 ag_err train_open(trainer *t);
 void train_close(trainer *t);
-ag_err train_next_batch(trainer *t, run *r, double *waited); /* from the loader into r->pixels */
+ag_err train_next_batch(trainer *t, run *r, double *waited); /* from the loader into r->pixels and labels */
 
 /* train_init.c */
 ag_err train_freeze(const struct train_options *o, nn_params *p); /* the option freeze, before graphs are built */

@@ -88,6 +88,7 @@ const recipe recipe_vae = {
     .scale = 2,
     .shift = -1,
     .check = check,
+    .settle = adversarial_settle,
     .build = build,
     .decode = vqgan_decode,
     .grid = vqgan_grid,

@@ -197,6 +197,7 @@ const recipe recipe_vitvqgan = {
     .scale = 1,
     .shift = 0,
     .check = check,
+    .settle = adversarial_settle,
     .build = build,
     .decode = decode,
     .grid = grid,
