@@ -281,27 +281,28 @@ static ag_tensor *weight_of(run *r, const char *layer)
     return nn_tensor(s, "weight", p->kind, p->layout, p->rank, p->shape, (nn_init){.rule = NN_ZERO});
 }
 
-/* Of the value of `value`, with the gradient dy for y: both losses have been taken back to y by themselves, for lambda, and need not
+/* Of the value of `value`, with the gradient d for out: both losses have been taken back to out by themselves, for lambda, and need not
  * be once more. */
-static ag_tensor *with_gradient(ag_tensor *value, ag_tensor *y, ag_tensor *dy)
+static ag_tensor *with_gradient(ag_tensor *value, ag_tensor *out, ag_tensor *d)
 {
-    ag_tensor *sum = ag_sum(ag_mul(y, ag_stop_gradient(dy)));
+    ag_tensor *sum = ag_sum(ag_mul(out, ag_stop_gradient(d)));
     return ag_add(ag_stop_gradient(value), ag_sub(sum, ag_stop_gradient(sum)));
 }
 
-/* Adds g to the losses with weight gan_weight * factor * lambda; returns the reconstruction loss with the gradient of all. */
-static ag_tensor *adaptive(run *r, const A *o, ag_tensor *nll, ag_tensor *first, ag_tensor *g, ag_tensor *y,
+/* Adds g to the losses with weight gan_weight * factor * lambda; returns the reconstruction loss with the gradient of all, which reaches
+ * the networks through `out` alone. */
+static ag_tensor *adaptive(run *r, const A *o, ag_tensor *nll, ag_tensor *first, ag_tensor *g, ag_tensor *out,
                            ag_tensor *factor, const char *last)
 {
-    ag_tensor *w = weight_of(r, last), *dy[2], *dw[2], *raw;
-    ag_gradient(nll, 1, &y, &dy[0]);
-    ag_gradient(g, 1, &y, &dy[1]);
-    for (int i = 0; i < 2; i++) ag_pullback(y, dy[i], 1, &w, &dw[i]);
+    ag_tensor *w = weight_of(r, last), *d[2], *dw[2], *raw;
+    ag_gradient(nll, 1, &out, &d[0]);
+    ag_gradient(g, 1, &out, &d[1]);
+    for (int i = 0; i < 2; i++) ag_pullback(out, d[i], 1, &w, &dw[i]);
     ag_tensor *lambda = nn_adaptive_weight(dw[0], dw[1], o->adaptive_limit, &raw);
     run_metric(r, "adaptive_weight", raw);
     factor = ag_mul(factor, lambda);
     run_loss_by(r, "adversarial", ag_stop_gradient(g), o->gan_weight, factor);
-    return with_gradient(first, y, ag_add(dy[0], ag_mul(dy[1], ag_scale(factor, o->gan_weight))));
+    return with_gradient(first, out, ag_add(d[0], ag_mul(d[1], ag_scale(factor, o->gan_weight))));
 }
 
 static void discriminator_losses(run *r, const A *o, ag_tensor *real_logits, ag_tensor *fake_logits)
@@ -316,7 +317,8 @@ static void discriminator_losses(run *r, const A *o, ag_tensor *real_logits, ag_
                  o->disc_loss_weight * o->lecam);
 }
 
-void adversarial_losses(run *r, const A *o, ag_tensor *pixels, ag_tensor *y, const char *last, const char *const *parts)
+void adversarial_losses(run *r, const A *o, ag_tensor *pixels, ag_tensor *y, ag_tensor *out, const char *last,
+                        const char *const *parts)
 {
     static const char *const judges[] = {"discriminator", NULL};
     r->reconstruction = y;
@@ -335,7 +337,7 @@ void adversarial_losses(run *r, const A *o, ag_tensor *pixels, ag_tensor *y, con
     ag_tensor *fake_logits = judge(r, o, y), *factor = onset(r, o);
     ag_tensor *g = nn_gan_generator((nn_gan_kind)o->gan, fake_logits);
     if (adapts)
-        pixels = adaptive(r, o, nll, pixels, g, y, factor, last);
+        pixels = adaptive(r, o, nll, pixels, g, out, factor, last);
     else
         run_loss_by(r, "adversarial", g, o->gan_weight, factor);
     run_loss(r, "reconstruction", pixels, 1);

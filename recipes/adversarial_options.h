@@ -4,7 +4,7 @@
  *     struct vqgan { struct adversarial_options a; int64_t ch; };          // the first field: a.q is its first, a.q.train is q's
  *     static const option_table table = {rows, n, &adversarial_option_table};     // goes on with quantizer and train options
  *     ...
- *     adversarial_losses(r, &o->a, NULL, y, "decoder.conv_out", parts);
+ *     adversarial_losses(r, &o->a, NULL, y, y, "decoder.conv_out", parts);
  *
  * Of one batch, with y = G(x), W the weight of the generator's last layer:
  *
@@ -71,8 +71,8 @@ ag_tensor *adversarial_pixels(run *r, const struct adversarial_options *o, ag_te
 /* The losses of the reconstruction y [N,H,W,C] of r->images, in the range of the recipe, added to those that the quantizer has left in r,
  * then the phases "generator" (of the parameters whose names begin with one of `parts`, ended by NULL) and "discriminator". Sets
  * r->reconstruction and r->mse. `pixels`: a weighted loss of the recipe's own in place of pixel_loss, NULL: that. `last`: scope of
- * the layer whose weight gives lambda. Outside of training it makes no discriminator. */
-void adversarial_losses(run *r, const struct adversarial_options *o, ag_tensor *pixels, ag_tensor *y, const char *last,
-                        const char *const *parts);
+ * the layer whose weight gives lambda; `out`: its result, y or what y is a part of: all that y and `pixels` take from the networks. Outside of training it makes no discriminator. */
+void adversarial_losses(run *r, const struct adversarial_options *o, ag_tensor *pixels, ag_tensor *y, ag_tensor *out,
+                        const char *last, const char *const *parts);
 
 #endif

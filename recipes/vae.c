@@ -74,7 +74,7 @@ static void build(run *r, const void *options)
         pixels = ag_scale(adversarial_pixels(r, &a, y), values);
         a.perceptual_factor *= values; /* the published code adds the distance to every value */
     }
-    adversarial_losses(r, &a, pixels, y, "decoder.conv_out", parts);
+    adversarial_losses(r, &a, pixels, y, y, "decoder.conv_out", parts);
 }
 
 const recipe recipe_vae = {

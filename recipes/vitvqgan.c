@@ -135,17 +135,20 @@ static ag_tensor *linear(nn_scope s, ag_tensor *x, int64_t out)
     return nn_linear(s, x, &(nn_linear_opt){.out = out, .weights = NN_WEIGHTS_XAVIER});
 }
 
-/* The picture, and the logarithm of the scale if there is one and it is asked for. */
-static ag_tensor *decoded(run *r, const struct vitvqgan *o, ag_tensor *latents, ag_tensor **log_scale)
+/* What the decoder gives: the picture, and the logarithm of the scale if there is one. */
+typedef struct decoded {
+    ag_tensor *out, *y, *log_scale;
+} decoded;
+
+static decoded decode_latents(run *r, const struct vitvqgan *o, ag_tensor *latents)
 {
     const nn_vit_opt net = decoder_network(o, r);
     ag_tensor *parts[2] = {NULL, NULL};
     ag_tensor *h = linear(nn_in(r->root, "post_quant"), latents, net.width);
-    ag_tensor *y = nn_vit_decoder(nn_in(r->root, "decoder"), h, &net);
-    if (!(o->logit_laplace > 0)) return y;
-    ag_split(y, -1, 2, NULL, parts);
-    if (log_scale) *log_scale = parts[1];
-    return parts[0];
+    ag_tensor *out = nn_vit_decoder(nn_in(r->root, "decoder"), h, &net);
+    if (!(o->logit_laplace > 0)) return (decoded){.out = out, .y = out};
+    ag_split(out, -1, 2, NULL, parts);
+    return (decoded){.out = out, .y = parts[0], .log_scale = parts[1]};
 }
 
 static void build(run *r, const void *options)
@@ -153,23 +156,23 @@ static void build(run *r, const void *options)
     static const char *const parts[] = {"encoder.", "pre_quant.", "quantizer.", "post_quant.", "decoder.", NULL};
     const struct vitvqgan *o = options;
     const nn_vit_opt net = encoder_network(o, r);
-    ag_tensor *x = r->images, *log_scale = NULL; /* [N,H,W,C] in 0 .. 1 */
+    ag_tensor *x = r->images; /* [N,H,W,C] in 0 .. 1 */
     ag_tensor *h = nn_vit_encoder(nn_in(r->root, "encoder"), x, &net);
     h = linear(nn_in(r->root, "pre_quant"), h, quantizer_width(&o->a.q));
-    ag_tensor *y = decoded(r, o, quantize(r, &o->a.q, "quantizer", h), &log_scale);
-    ag_tensor *pixels = ag_scale(nn_mse(y, x), o->l2);
-    if (log_scale) {
-        ag_tensor *likelihood = nn_logit_laplace(y, log_scale, nn_logit_laplace_map(x, 0.1));
+    const decoded d = decode_latents(r, o, quantize(r, &o->a.q, "quantizer", h));
+    ag_tensor *pixels = ag_scale(nn_mse(d.y, x), o->l2);
+    if (d.log_scale) {
+        ag_tensor *likelihood = nn_logit_laplace(d.y, d.log_scale, nn_logit_laplace_map(x, 0.1));
         pixels = ag_add(pixels, ag_scale(likelihood, o->logit_laplace));
         if (r->training) run_metric(r, "likelihood", likelihood);
     }
-    adversarial_losses(r, &o->a, pixels, y, "decoder.to_pixel.1", parts);
+    adversarial_losses(r, &o->a, pixels, d.y, d.out, "decoder.to_pixel.1", parts);
 }
 
 static ag_tensor *decode(run *r, const void *options, ag_tensor *const *codes)
 {
     const struct vitvqgan *o = options;
-    return decoded(r, o, dequantize(r, &o->a.q, "quantizer", codes[0]), NULL);
+    return decode_latents(r, o, dequantize(r, &o->a.q, "quantizer", codes[0])).y;
 }
 
 static void grid(const void *options, const image_shape *image, int level, int64_t *height, int64_t *width)

@@ -114,7 +114,7 @@ ag_tensor *vqgan_network_decode(run *r, const V *o, ag_tensor *q, bool halving)
 void vqgan_network_losses(run *r, const V *o, ag_tensor *y)
 {
     static const char *const parts[] = {"encoder.", "quant", "post_quant_conv.", "decoder.", NULL};
-    adversarial_losses(r, &o->a, NULL, y, "decoder.conv_out", parts);
+    adversarial_losses(r, &o->a, NULL, y, y, "decoder.conv_out", parts);
 }
 
 /* ---- recipes of one quantizer --------------------------------------------------------------------------------------------------- */

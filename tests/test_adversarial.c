@@ -184,18 +184,18 @@ static void structure_is_the_mean_over_sizes_and_zero_for_equals(void **state)
     "start=normal restart=0 "
 #define SMALL_VQGAN SMALL "ch_mult=1,2 encoder_attention=1 decoder_attention=1 perceptual=ssim "
 
-/* The encoder's first weights, and the discriminator's, after a step. */
-static double moved(const char *settings, const char *other)
+/* How differently one step moves a weight under two settings. */
+static double moved_of(const char *name, const char *base, const char *weight, const char *settings, const char *other)
 {
     double most = 0, difference = 0;
     real *weights[2] = {0};
     for (int i = 0; i < 2; i++) {
         char all[512];
-        snprintf(all, sizeof all, SMALL_VQGAN "optimizer=sgd beta1=0 lr=0.1 %s", i ? other : settings);
-        fixture f = fixture_new("vqgan", NULL, all);
+        snprintf(all, sizeof all, "%s optimizer=sgd beta1=0 lr=0.1 %s", base, i ? other : settings);
+        fixture f = fixture_new(name, NULL, all);
         build(&f, RUN_TRAIN, BATCH, SIDE, 3);
         plan(&f);
-        nn_param *p = nn_params_find(f.params, "encoder.conv_in.weight");
+        nn_param *p = nn_params_find(f.params, weight);
         weights[i] = test_malloc((size_t)p->numel * sizeof(real));
         memcpy(weights[i], p->data, (size_t)p->numel * sizeof(real));
         fill(f.r);
@@ -212,6 +212,11 @@ static double moved(const char *settings, const char *other)
     return difference / most;
 }
 
+static double moved(const char *settings, const char *other)
+{
+    return moved_of("vqgan", SMALL_VQGAN, "encoder.conv_in.weight", settings, other);
+}
+
 static void before_its_onset_the_discriminator_moves_nothing_of_the_generator(void **state)
 {
     (void)state;
@@ -219,6 +224,21 @@ static void before_its_onset_the_discriminator_moves_nothing_of_the_generator(vo
     assert_true(moved("discriminator=none", "disc_start=0 gan_start=5 steps=10 adaptive=false") < 1e-4);
     assert_true(moved("discriminator=none", "disc_start=0 gan_start=0 steps=10") > 1e-2);
     assert_true(moved("discriminator=none", "disc_start=0 gan_start=0 steps=10 adaptive=false") > 1e-4);
+}
+
+/* The last layer gives the picture, which the discriminator sees, and its scales, which only the likelihood sees. */
+static void scales_of_a_likelihood_learn_beside_a_discriminator(void **state)
+{
+    static const char base[] =
+        "patch=4 width=16 blocks=1 attention_heads=2 hidden=16 codes=16 dim=4 batch=2 steps=10 warmup=0 "
+        "schedule=constant disc_layers=1 disc_width=4 disc_norm=batch r1=0 logit_laplace=1",
+                      weight[] = "decoder.to_pixel.1.weight";
+    (void)state;
+    for (int adaptive = 0; adaptive < 2; adaptive++) {
+        const char *other = adaptive ? "discriminator=patchgan disc_start=0 gan_start=5 adaptive=true"
+                                     : "discriminator=patchgan disc_start=0 gan_start=5 adaptive=false";
+        assert_true(moved_of("vitvqgan", base, weight, "discriminator=none", other) < 1e-4);
+    }
 }
 
 /* With the adaptive weight, a discriminator whose logits are larger pulls no harder; what is cut, does. */
@@ -547,6 +567,7 @@ int main(void)
         cmocka_unit_test(a_step_of_vqgan_equals_pytorch),
         cmocka_unit_test(structure_is_the_mean_over_sizes_and_zero_for_equals),
         cmocka_unit_test(before_its_onset_the_discriminator_moves_nothing_of_the_generator),
+        cmocka_unit_test(scales_of_a_likelihood_learn_beside_a_discriminator),
         cmocka_unit_test(the_adaptive_weight_makes_both_losses_pull_alike),
         cmocka_unit_test(the_discriminator_starts_to_learn_when_told),
         cmocka_unit_test(the_weight_is_halved_when_evaluations_get_worse),
