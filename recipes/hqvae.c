@@ -73,11 +73,18 @@ static ag_tensor *join(run *r, ag_tensor *t, ag_tensor *b)
 
 static void build(run *r, const void *options)
 {
+    static const char *const scopes[] = {"quantize_t", "quantize_b"};
     const struct vqgan_network *o = options;
     const struct quantizer_options *bottom = &o->a.q, coarse = top(o);
     ag_tensor *z = vqgan_network_encode(r, o, r->images, bottom->dim, true);
-    ag_tensor *t = ag_pixel_shuffle(quantize(r, &coarse, "quantize_t", ag_pixel_unshuffle(z, 2)), 2);
-    ag_tensor *b = quantize(r, bottom, "quantize_b", ag_sub(z, ag_stop_gradient(t)));
+    const nn_quantizer_opt rows_of_4 = quantizer_opt(&coarse), rows = quantizer_opt(bottom);
+    ag_tensor *step = r->training ? r->update : NULL;
+    nn_quantized q[2];
+    q[0] = nn_quantize(nn_in(r->root, scopes[0]), ag_pixel_unshuffle(z, 2), &rows_of_4, step);
+    ag_tensor *t = ag_pixel_shuffle(q[0].latents, 2);
+    q[1] = nn_quantize(nn_in(r->root, scopes[1]), ag_sub(z, ag_stop_gradient(t)), &rows, step);
+    ag_tensor *b = q[1].latents;
+    quantized(r, bottom, 2, scopes, q);
     vqgan_network_losses(r, o, vqgan_network_decode(r, o, join(r, t, b), true));
 }
 
