@@ -1,11 +1,13 @@
 /* tessera bench [RECIPE]: what this machine can do, and what a recipe makes of it. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "autograd/cpu.h"
 #include "autograd/machine.h"
 #include "command.h"
 #include "images.h"
+#include "memory.h"
 #include "recipe.h"
 #include "signals.h"
 #include "terminal.h"
@@ -33,7 +35,8 @@ typedef struct result {
     double encode_per_s;                     /* 0: the recipe has no codes */
     double start_seconds;                    /* graph and plan, to the first step */
     double hours;                            /* of all steps of the options */
-    int64_t batch, steps, memory;
+    int64_t batch, steps, memory, peak;      /* memory: as planned; peak: resident, of the process while it trained */
+    cJSON *parameters;                       /* values to train, of each part of the model */
 } result;
 
 /* ---- timing ------------------------------------------------------------------------------------------------------------ */
@@ -89,11 +92,30 @@ static ag_err open_run(run **out, const subject *s, nn_params *params, run_mode 
     return err;
 }
 
+/* Values that gradients train, by the first part of their names. */
+static cJSON *count_parameters(nn_params *params)
+{
+    cJSON *parts = cJSON_CreateObject();
+    for (int i = 0; i < nn_params_count(params); i++) {
+        const nn_param *p = nn_params_at(params, i);
+        char part[128];
+        if (p->kind != NN_PARAMETER) continue;
+        snprintf(part, sizeof part, "%.*s", (int)strcspn(p->name, "."), p->name);
+        cJSON *sum = cJSON_GetObjectItemCaseSensitive(parts, part);
+        if (sum)
+            cJSON_SetNumberValue(sum, sum->valuedouble + (double)p->numel);
+        else
+            cJSON_AddNumberToObject(parts, part, (double)p->numel);
+    }
+    return parts;
+}
+
 static ag_err measure_training(const subject *s, const arguments *a, nn_params *params, result *out)
 {
     const struct train_options *o = s->options;
     run *r = NULL;
     ag_plan_report plan;
+    memory_reset_peak();
     const double begin = terminal_clock();
     ag_err err = open_run(&r, s, params, RUN_TRAIN, o->batch, &plan);
     if (err) goto out;
@@ -106,6 +128,8 @@ static ag_err measure_training(const subject *s, const arguments *a, nn_params *
         ag_graph_profile(r->graph, false);
     }
     if (seconds < 0) goto failed;
+    out->peak = memory_peak();
+    if (a->json) out->parameters = count_parameters(params);
     out->batch = o->batch;
     out->steps = o->steps;
     out->images_per_s = (double)(o->batch * r->micro_batches) / seconds;
@@ -219,6 +243,8 @@ static cJSON *json_result(const subject *s, const result *r)
     if (r->one_thread > 0) cJSON_AddNumberToObject(j, "images_per_s_one_thread", r->one_thread);
     if (r->encode_per_s > 0) cJSON_AddNumberToObject(j, "encode_images_per_s", r->encode_per_s);
     cJSON_AddNumberToObject(j, "memory_bytes", (double)r->memory);
+    if (r->peak) cJSON_AddNumberToObject(j, "peak_rss_bytes", (double)r->peak);
+    cJSON_AddItemToObject(j, "parameters", cJSON_Duplicate(r->parameters, true));
     cJSON_AddNumberToObject(j, "start_seconds", r->start_seconds);
     cJSON_AddNumberToObject(j, "steps", (double)r->steps);
     cJSON_AddNumberToObject(j, "hours", r->hours);
@@ -244,7 +270,7 @@ static ag_err bench_one(const recipe *card, const recipe_preset *preset, const a
                         cJSON *list)
 {
     subject s = {.recipe = card, .options = recipe_options_new(card), .machine = *m};
-    result r;
+    result r = {0};
     ag_err err = s.options ? resolve(&s, a, preset) : ag_fail(AG_ERR_MEMORY, "no memory for options");
     if (!err && !(err = measure(&s, a, &r))) {
         if (list)
@@ -252,6 +278,7 @@ static ag_err bench_one(const recipe *card, const recipe_preset *preset, const a
         else
             say(&s, &r);
     }
+    cJSON_Delete(r.parameters);
     free(s.options);
     return err;
 }
