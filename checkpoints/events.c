@@ -75,7 +75,7 @@ void ckpt__event_version(ckpt__bytes *b, double time)
     record_close(b, record);
 }
 
-void ckpt__event_session(ckpt__bytes *b, double time, int64_t step)
+static void event_session(ckpt__bytes *b, double time, int64_t step)
 {
     const size_t record = record_open(b, time, step), session = ckpt__pb_open(b, EVENT_SESSION);
     ckpt__pb_varint(b, SESSION_STATUS, SESSION_START);
@@ -97,7 +97,7 @@ void ckpt__event_scalars(ckpt__bytes *b, double time, int64_t step, int n, const
     record_close(b, record);
 }
 
-void ckpt__event_text(ckpt__bytes *b, double time, int64_t step, const char *tag, const char *text)
+static void event_text(ckpt__bytes *b, double time, int64_t step, const char *tag, const char *text)
 {
     const size_t record = record_open(b, time, step), summary = ckpt__pb_open(b, EVENT_SUMMARY);
     const size_t value = ckpt__pb_open(b, SUMMARY_VALUE);
@@ -199,7 +199,7 @@ ag_err ckpt__events_open(ckpt__events **out, const char *folder, int64_t step)
     if (!err) {
         const double now = ckpt__now();
         ckpt__event_version(&e->record, now);
-        ckpt__event_session(&e->record, now, step);
+        event_session(&e->record, now, step);
         err = events_write(e);
     }
     if (err)
@@ -231,7 +231,7 @@ ag_err ckpt__events_image(ckpt__events *e, const char *tag, int64_t step, const 
 
 ag_err ckpt__events_text(ckpt__events *e, const char *tag, int64_t step, const char *text)
 {
-    ckpt__event_text(&e->record, ckpt__now(), step, tag, text);
+    event_text(&e->record, ckpt__now(), step, tag, text);
     return events_write(e);
 }
 

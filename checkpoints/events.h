@@ -31,10 +31,8 @@ ag_err ckpt__events_sync(ckpt__events *e); /* fsync */
 /* ---- the bytes of records, one added to b: for the functions above and for their tests -------------------------------- */
 
 void ckpt__event_version(ckpt__bytes *b, double time);
-void ckpt__event_session(ckpt__bytes *b, double time, int64_t step);
 void ckpt__event_scalars(ckpt__bytes *b, double time, int64_t step, int n, const char *const *tags,
                          const double *values);
-void ckpt__event_text(ckpt__bytes *b, double time, int64_t step, const char *tag, const char *text);
 /* AG_ERR_DATA if the bytes are no PNG; `tag` names them in the message. */
 ag_err ckpt__event_image(ckpt__bytes *b, double time, int64_t step, const char *tag, const void *png, size_t size);
 uint32_t ckpt__event_mask(uint32_t crc);

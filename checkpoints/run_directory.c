@@ -230,9 +230,3 @@ char *ckpt_run_sample_path(const ckpt_run *run, const char *kind, int64_t step)
     char *path;
     return asprintf(&path, "%s/%s-%08" PRId64 ".png", run->path[CKPT_RUN_SAMPLES], kind, step) < 0 ? NULL : path;
 }
-
-char *ckpt_run_kept_path(const ckpt_run *run, int64_t step)
-{
-    char *path;
-    return asprintf(&path, "%s/checkpoint-%08" PRId64 ".h5", run->path[CKPT_RUN_FOLDER], step) < 0 ? NULL : path;
-}

@@ -172,7 +172,7 @@ static void attribute_close(hid_t attribute, hid_t type)
     if (attribute >= 0) H5Aclose(attribute);
 }
 
-static ag_err get_number(hid_t object, const char *path, const char *name, hid_t memory, void *value)
+ag_err data_h5_get_int(hid_t object, const char *path, const char *name, int64_t *value)
 {
     if (!data_h5_has_attribute(object, name)) return AG_OK;
     hid_t attribute = -1, type = -1;
@@ -182,21 +182,11 @@ static ag_err get_number(hid_t object, const char *path, const char *name, hid_t
     const H5T_class_t kind = H5Tget_class(type);
     if (count != 1 || (kind != H5T_INTEGER && kind != H5T_FLOAT))
         err = ag_fail(AG_ERR_DATA, "%s: attribute '%s' is not a number", path, name);
-    else if (H5Aread(attribute, memory, value) < 0)
+    else if (H5Aread(attribute, H5T_NATIVE_INT64, value) < 0)
         err = data_h5_fail(AG_ERR_DATA, "%s: attribute '%s'", path, name);
 out:
     attribute_close(attribute, type);
     return err;
-}
-
-ag_err data_h5_get_int(hid_t object, const char *path, const char *name, int64_t *value)
-{
-    return get_number(object, path, name, H5T_NATIVE_INT64, value);
-}
-
-ag_err data_h5_get_real(hid_t object, const char *path, const char *name, double *value)
-{
-    return get_number(object, path, name, H5T_NATIVE_DOUBLE, value);
 }
 
 void data_h5_free_strings(int64_t n, char **values)
@@ -292,11 +282,6 @@ static ag_err set_attribute(hid_t object, const char *path, const char *name, hi
 ag_err data_h5_set_int(hid_t object, const char *path, const char *name, int64_t value)
 {
     return set_attribute(object, path, name, H5T_NATIVE_INT64, H5Screate(H5S_SCALAR), &value);
-}
-
-ag_err data_h5_set_real(hid_t object, const char *path, const char *name, double value)
-{
-    return set_attribute(object, path, name, H5T_NATIVE_DOUBLE, H5Screate(H5S_SCALAR), &value);
 }
 
 /* Variable-length UTF-8; the caller closes it. -1 on failure. */

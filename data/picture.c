@@ -60,6 +60,49 @@ static ag_err decode_by_magic(data_picture *out, data__picture_facts *facts, con
                    name);
 }
 
+/* Composites alpha (2 or 4 channels) on white, in place: 1 or 3 channels remain. */
+static void flatten(data_picture *p)
+{
+    if (p->channels != 2 && p->channels != 4) return;
+    const int colours = p->channels - 1;
+    const size_t n = (size_t)p->height * (size_t)p->width;
+    const uint8_t *in = p->pixels;
+    uint8_t *out = p->pixels; /* never overtakes `in` */
+    for (size_t i = 0; i < n; i++, in += colours + 1, out += colours) {
+        const unsigned alpha = in[colours];
+        for (int c = 0; c < colours; c++) out[c] = (uint8_t)((in[c] * alpha + 255 * (255 - alpha) + 127) / 255);
+    }
+    p->channels = colours;
+}
+
+/* Replaces the picture by the upright one. Where output pixel (y,x) comes from: source row and column run along +-y or +-x (EXIF 2.32, table 6, 0th row and
+ * column: 1 top left, 2 top right, 3 bottom right, 4 bottom left, 5 left top, 6 right top, 7 right bottom, 8 left
+ * bottom). */
+static ag_err turn(data_picture *p, int orientation, const char *name)
+{
+    if (orientation < 2 || orientation > 8) return AG_OK;
+    const bool swapped = orientation > 4;
+    const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+    data_picture q;
+    const ag_err err =
+        data__picture_new(&q, swapped ? p->width : p->height, swapped ? p->height : p->width, p->channels, name);
+    if (err) return err;
+    const ptrdiff_t c = p->channels, row = (ptrdiff_t)p->width * c;
+    const ptrdiff_t down = from_bottom ? -row : row, right = from_right ? -c : c;
+    const uint8_t *start =
+        p->pixels + (from_bottom ? (p->height - 1) * row : 0) + (from_right ? (p->width - 1) * c : 0);
+    uint8_t *out = q.pixels;
+    for (int y = 0; y < q.height; y++) {
+        const uint8_t *in = start + y * (swapped ? right : down);
+        for (int x = 0; x < q.width; x++, in += swapped ? down : right, out += c)
+            for (int k = 0; k < c; k++) out[k] = in[k];
+    }
+    data_picture_free(p);
+    *p = q;
+    return AG_OK;
+}
+
 ag_err data__picture_decode(data_picture *out, data__picture_facts *facts, const void *bytes, size_t size,
                             const char *name, const data_decode_options *options)
 {
@@ -75,9 +118,9 @@ ag_err data__picture_decode(data_picture *out, data__picture_facts *facts, const
         facts->height = facts->width, facts->width = height;
     }
     if (err || !out) return err;
-    data__picture_flatten(out);
+    flatten(out);
     err = data__picture_convert(out, options->channels, name);
-    if (!err) err = data__picture_turn(out, facts->orientation, name);
+    if (!err) err = turn(out, facts->orientation, name);
     if (err) data_picture_free(out);
     return err;
 }
@@ -138,20 +181,6 @@ ag_err data_picture_read(data_picture *out, const char *path, const data_decode_
     return err;
 }
 
-void data__picture_flatten(data_picture *p)
-{
-    if (p->channels != 2 && p->channels != 4) return;
-    const int colours = p->channels - 1;
-    const size_t n = (size_t)p->height * (size_t)p->width;
-    const uint8_t *in = p->pixels;
-    uint8_t *out = p->pixels; /* never overtakes `in` */
-    for (size_t i = 0; i < n; i++, in += colours + 1, out += colours) {
-        const unsigned alpha = in[colours];
-        for (int c = 0; c < colours; c++) out[c] = (uint8_t)((in[c] * alpha + 255 * (255 - alpha) + 127) / 255);
-    }
-    p->channels = colours;
-}
-
 ag_err data__picture_convert(data_picture *p, int channels, const char *name)
 {
     if (channels == 0 || channels == p->channels) return AG_OK;
@@ -165,34 +194,6 @@ ag_err data__picture_convert(data_picture *p, int channels, const char *name)
     else
         for (size_t i = 0; i < n; i++, in += 3)
             q.pixels[i] = (uint8_t)((299u * in[0] + 587u * in[1] + 114u * in[2] + 500u) / 1000u);
-    data_picture_free(p);
-    *p = q;
-    return AG_OK;
-}
-
-/* Where output pixel (y,x) comes from: source row and column run along +-y or +-x (EXIF 2.32, table 6, 0th row and
- * column: 1 top left, 2 top right, 3 bottom right, 4 bottom left, 5 left top, 6 right top, 7 right bottom, 8 left
- * bottom). */
-ag_err data__picture_turn(data_picture *p, int orientation, const char *name)
-{
-    if (orientation < 2 || orientation > 8) return AG_OK;
-    const bool swapped = orientation > 4;
-    const bool from_bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-    const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-    data_picture q;
-    const ag_err err =
-        data__picture_new(&q, swapped ? p->width : p->height, swapped ? p->height : p->width, p->channels, name);
-    if (err) return err;
-    const ptrdiff_t c = p->channels, row = (ptrdiff_t)p->width * c;
-    const ptrdiff_t down = from_bottom ? -row : row, right = from_right ? -c : c;
-    const uint8_t *start =
-        p->pixels + (from_bottom ? (p->height - 1) * row : 0) + (from_right ? (p->width - 1) * c : 0);
-    uint8_t *out = q.pixels;
-    for (int y = 0; y < q.height; y++) {
-        const uint8_t *in = start + y * (swapped ? right : down);
-        for (int x = 0; x < q.width; x++, in += swapped ? down : right, out += c)
-            for (int k = 0; k < c; k++) out[k] = in[k];
-    }
     data_picture_free(p);
     *p = q;
     return AG_OK;

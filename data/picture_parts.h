@@ -31,10 +31,6 @@ ag_err data__picture_new(data_picture *out, int height, int width, int channels,
 
 /* Orientation 1..8 in a TIFF block (the part of an EXIF marker after "Exif\0\0"); 1 if it is absent or damaged. */
 int data__exif_orientation(const uint8_t *tiff, size_t size);
-/* Replaces the picture by the upright one. */
-ag_err data__picture_turn(data_picture *p, int orientation, const char *name);
-/* Composites alpha (2 or 4 channels) on white, in place: 1 or 3 channels remain. */
-void data__picture_flatten(data_picture *p);
 /* 1 -> 3 repeats, 3 -> 1 is luma; channels 0 leaves the picture as it is. */
 ag_err data__picture_convert(data_picture *p, int channels, const char *name);
 

@@ -28,7 +28,8 @@ static int32_t floor_int(float v)
     return i - (v < (float)i);
 }
 
-float synth__noise(uint32_t seed, float x, float y)
+/* Value noise in 0..1. */
+static float noise(uint32_t seed, float x, float y)
 {
     const int32_t ix = floor_int(x), iy = floor_int(y);
     const float fx = x - (float)ix, fy = y - (float)iy, u = fx * fx * (3 - 2 * fx), v = fy * fy * (3 - 2 * fy);
@@ -37,11 +38,12 @@ float synth__noise(uint32_t seed, float x, float y)
     return mixf(top, low, v);
 }
 
-float synth__fractal(uint32_t seed, float x, float y, int octaves)
+/* `octaves` of it, each twice as fine and half as strong. */
+static float fractal(uint32_t seed, float x, float y, int octaves)
 {
     float sum = 0, total = 0, weight = 1;
     for (int i = 0; i < octaves; i++) {
-        sum += weight * synth__noise(seed + (uint32_t)i, x, y);
+        sum += weight * noise(seed + (uint32_t)i, x, y);
         total += weight;
         weight *= 0.5f, x = 2.03f * x + 11.7f, y = 2.03f * y + 5.3f;
     }
@@ -103,8 +105,7 @@ rgb synth__texture(texture t, float x, float y, float period, float pixel, uint3
         return mix(a, b, clamp01(0.5f + (0.3f - sqrtf(dx * dx + dy * dy)) / (0.7f * edge)));
     }
     case TEXTURE_MARBLE: {
-        const float warp = synth__fractal(seed, 0.8f * u, 0.8f * v, 3),
-                    vein = fabsf(stripe(u * 0.6f + 3 * warp, 1) - 0.5f);
+        const float warp = fractal(seed, 0.8f * u, 0.8f * v, 3), vein = fabsf(stripe(u * 0.6f + 3 * warp, 1) - 0.5f);
         return mix(a, b, smooth01(1 - 2.4f * vein));
     }
     default: return a;
@@ -130,7 +131,7 @@ static rgb hills_at(const background *g, float x, float y)
     const rgb bright = {1.0f, 0.95f, 0.8f}, distant = mix(g->b, g->a, 0.35f);
     const float low = y - g->y0;
     rgb c = distant;
-    const float far_hill = low > 0.25f ? 0 : 0.45f * synth__fractal(g->seed, 1.1f * x + 7, 0.5f, 2) - 0.25f;
+    const float far_hill = low > 0.25f ? 0 : 0.45f * fractal(g->seed, 1.1f * x + 7, 0.5f, 2) - 0.25f;
     const float in_far = low < -0.3f ? 0 : low > 0.25f ? 1 : clamp01(0.5f + (low - far_hill) / g->pixel);
     if (in_far < 1) {
         const float dx = x - g->x0, dy = low + 0.75f, sun = sqrtf(dx * dx + dy * dy);
@@ -140,10 +141,10 @@ static rgb hills_at(const background *g, float x, float y)
     } else
         c = scale(c, 1.05f - 0.25f * low);
     if (low < 0.03f) return c;
-    const float near_hill = low > 0.63f ? 0 : 0.08f + 0.5f * synth__noise(g->seed + 9, 0.8f * x, 0.5f);
+    const float near_hill = low > 0.63f ? 0 : 0.08f + 0.5f * noise(g->seed + 9, 0.8f * x, 0.5f);
     const float in_near = clamp01(0.5f + (low - near_hill) / g->pixel);
     if (in_near <= 0) return c;
-    return mix(c, scale(g->b, 0.55f + 0.18f * synth__fractal(g->seed + 20, 9 * x, 14 * y, 2)), in_near);
+    return mix(c, scale(g->b, 0.55f + 0.18f * fractal(g->seed + 20, 9 * x, 14 * y, 2)), in_near);
 }
 
 /* Sky over water whose waves grow towards the eye. */
@@ -152,7 +153,7 @@ static rgb sea_at(const background *g, float x, float y)
     const rgb bright = {1.0f, 0.9f, 0.75f};
     if (y < g->y0) return mix(g->a, bright, smooth01(0.9f + 0.9f * (y - g->y0)) * 0.8f);
     const float depth = y - g->y0 + 0.06f, near = clamp01(depth);
-    const float wave = synth__noise(g->seed, 1.3f * x / depth, 2.2f / depth) - 0.5f;
+    const float wave = noise(g->seed, 1.3f * x / depth, 2.2f / depth) - 0.5f;
     const float path = smooth01(1 - fabsf(x - g->x0) / (0.12f + 0.5f * depth)) * (0.4f + wave);
     const rgb water = mix(mix(g->b, bright, 0.35f), scale(g->b, 0.55f), near);
     return mix(scale(water, 1 + 0.55f * wave * (0.35f + near)), bright, clamp01(path) * 0.7f);
@@ -171,10 +172,10 @@ static rgb floor_at(const background *g, float x, float y)
 /* Fractal clouds, darker where the cloud a little higher up is thick. */
 static rgb clouds_at(const background *g, float x, float y)
 {
-    const float u = 1.3f * x + 3, v = 2.1f * y, cover = synth__fractal(g->seed, u, v, 4);
+    const float u = 1.3f * x + 3, v = 2.1f * y, cover = fractal(g->seed, u, v, 4);
     const rgb sky = mix(g->a, (rgb){0.92f, 0.95f, 1.0f}, smooth01(0.3f + 0.4f * y));
     if (cover < 0.42f) return sky;
-    const float light = 1.0f - 0.3f * smooth01((synth__noise(g->seed, u, v - 0.3f) - 0.4f) * 2.5f);
+    const float light = 1.0f - 0.3f * smooth01((noise(g->seed, u, v - 0.3f) - 0.4f) * 2.5f);
     return mix(sky, (rgb){light, light, mixf(light, 1, 0.25f)}, smooth01((cover - 0.42f) * 5));
 }
 
@@ -195,8 +196,7 @@ static rgb wood_at(const background *g, float x, float y)
 {
     const float u = x * g->cos + y * g->sin, v = y * g->cos - x * g->sin, row = v / 0.55f + 10;
     const int32_t board = floor_int(row);
-    const float shift = 9 * hash01(g->seed, board, 1),
-                grain = synth__fractal(g->seed, 0.9f * u + shift, 9 * v + shift, 2);
+    const float shift = 9 * hash01(g->seed, board, 1), grain = fractal(g->seed, 0.9f * u + shift, 9 * v + shift, 2);
     const float rings = smooth01(fabsf(stripe(8 * (v + 0.35f * grain) + shift, 2)));
     const float gap = fabsf(row - (float)board - 0.5f) - 0.5f,
                 line = clamp01(0.5f + (-gap * 0.55f - 0.012f) / g->pixel);
@@ -214,7 +214,7 @@ static rgb bricks_at(const background *g, float x, float y)
     const float dx = (0.5f - fabsf(column - (float)i - 0.5f)) * g->period,
                 dy = (0.5f - fabsf(row - (float)j - 0.5f)) * 0.5f * g->period;
     const float joint = clamp01(0.5f + ((dx < dy ? dx : dy) - 0.045f * g->period) / g->pixel);
-    const float tone = 0.72f + 0.4f * hash01(g->seed, i, j) + 0.2f * (synth__noise(g->seed, 14 * x, 14 * y) - 0.5f);
+    const float tone = 0.72f + 0.4f * hash01(g->seed, i, j) + 0.2f * (noise(g->seed, 14 * x, 14 * y) - 0.5f);
     return mix(scale((rgb){0.78f, 0.75f, 0.7f}, 0.95f), scale(g->a, tone), joint);
 }
 
@@ -223,7 +223,7 @@ static rgb night_at(const background *g, float x, float y)
 {
     const float u = x * 6 + 50, v = y * 6 + 50;
     const int32_t i = floor_int(u), j = floor_int(v);
-    const float cloud = smooth01((synth__fractal(g->seed + 5, 1.2f * x, 1.2f * y, 2) - 0.35f) * 2.0f);
+    const float cloud = smooth01((fractal(g->seed + 5, 1.2f * x, 1.2f * y, 2) - 0.35f) * 2.0f);
     const rgb sky = mix(mix(scale(g->a, 0.22f), scale(g->b, 0.4f), 0.5f + 0.5f * y), g->c, 0.35f * cloud);
     const float chance = hash01(g->seed + 2, i, j);
     if (chance > 0.36f) return sky;

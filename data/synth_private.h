@@ -42,10 +42,6 @@ extern const char *const synth__shape_names[SHAPES];
 /* Distance to the edge of the shape of size 1 (negative inside), or a close bound of it. */
 float synth__distance(shape s, float x, float y);
 
-/* Value noise in 0..1, and `octaves` of it, each twice as fine and half as strong. */
-float synth__noise(uint32_t seed, float x, float y);
-float synth__fractal(uint32_t seed, float x, float y, int octaves);
-
 /* A named colour with some chance in it. */
 typedef struct paint {
     rgb colour;

@@ -238,7 +238,7 @@ ag_err option_assign_all(const option_table *t, void *values, const char *assign
 /* ---- value to text --------------------------------------------------------------------------------------------------- */
 
 /* The shortest of 15 or 17 digits that gives the number back. */
-void option_real_text(double v, char *out, size_t size)
+static void real_text(double v, char *out, size_t size)
 {
     snprintf(out, size, "%.15g", v);
     if (strtod(out, NULL) != v) snprintf(out, size, "%.17g", v);
@@ -264,7 +264,7 @@ void option_value_text(const option *o, const void *values, char *out, size_t si
     const void *field = (const char *)values + o->offset;
     switch (o->type) {
     case OPTION_IS_INT: snprintf(out, size, "%lld", (long long)*(const int64_t *)field); break;
-    case OPTION_IS_REAL: option_real_text(*(const double *)field, out, size); break;
+    case OPTION_IS_REAL: real_text(*(const double *)field, out, size); break;
     case OPTION_IS_FLAG: snprintf(out, size, "%s", *(const bool *)field ? "true" : "false"); break;
     case OPTION_IS_CHOICE: choice_text(o->choices, *(const int *)field, out, size); break;
     case OPTION_IS_LIST: list_text(field, out, size); break;
@@ -297,7 +297,7 @@ void option_range_text(const option *o, char *out, size_t size)
 void option_add_real(cJSON *object, const char *key, double value)
 {
     char text[64];
-    option_real_text(value, text, sizeof text);
+    real_text(value, text, sizeof text);
     cJSON_AddRawToObject(object, key, text);
 }
 
@@ -325,7 +325,7 @@ static bool json_text(const cJSON *item, char *out, size_t size)
     if (!cJSON_IsNumber(item)) return false;
     const double v = item->valuedouble;
     if (v == floor(v) && fabs(v) <= 9007199254740992.0) return snprintf(out, size, "%.0f", v) > 0;
-    option_real_text(v, out, size);
+    real_text(v, out, size);
     return true;
 }
 

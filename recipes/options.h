@@ -97,8 +97,7 @@ ag_err option_assign(const option_table *t, void *values, const char *assignment
 /* Several, separated by blanks. */
 ag_err option_assign_all(const option_table *t, void *values, const char *assignments, const char *origin);
 
-/* A number with as many digits as give it back, and the same as a member of a JSON object. */
-void option_real_text(double value, char *out, size_t size);
+/* Adds a number with as many digits as give it back to a JSON object. */
 void option_add_real(cJSON *object, const char *key, double value);
 
 /* Values as a JSON object (the caller frees it), and back. Keys that start with '_' are remarks. */

@@ -25,8 +25,6 @@ bool terminal_set_color(const char *when)
 
 void terminal_set_quiet(bool q) { quiet = q; }
 
-bool terminal_is_quiet(void) { return quiet; }
-
 static bool dumb(void)
 {
     const char *term = getenv("TERM");

@@ -11,7 +11,6 @@ bool terminal_set_color(const char *when);
 /* Nothing but errors from now on. */
 void terminal_set_quiet(bool quiet);
 bool terminal_is_live(void);
-bool terminal_is_quiet(void);
 
 /* A line that stays. */
 void terminal_line(const char *format, ...) __attribute__((format(printf, 1, 2)));

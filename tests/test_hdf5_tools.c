@@ -33,7 +33,6 @@ static void write_file(void)
     assert_int_equal(data_h5_set_string(file, path, "source", "a text"), AG_OK);
     assert_int_equal(data_h5_set_string(file, path, "source", "another text"), AG_OK);
     assert_int_equal(data_h5_set_int(file, path, "step", INT64_MAX), AG_OK);
-    assert_int_equal(data_h5_set_real(file, path, "beta", 0.1), AG_OK);
     assert_int_equal(data_h5_set_strings(file, path, "classes", 4, names), AG_OK);
     assert_int_equal(data_h5_write(file, path, "group/numbers", H5T_NATIVE_INT64, 2, dims, numbers), AG_OK);
     assert_int_equal(data_h5_write_strings(file, path, "captions", 4, names), AG_OK);
@@ -47,15 +46,12 @@ static void attributes_and_datasets_come_back(void **state)
     char *text, **texts;
     int64_t n, step = 0, numbers[6] = {0};
     const int64_t dims[] = {2, 3};
-    double beta = 0;
     write_file();
     assert_int_equal(data_h5_open(&file, path, AG_ERR_DATA), AG_OK);
     assert_int_equal(data_h5_get_string(file, path, "source", &text), AG_OK);
     assert_string_equal(text, "another text");
     assert_int_equal(data_h5_get_int(file, path, "step", &step), AG_OK);
     assert_true(step == INT64_MAX);
-    assert_int_equal(data_h5_get_real(file, path, "beta", &beta), AG_OK);
-    assert_true(beta == 0.1);
     assert_int_equal(data_h5_get_strings(file, path, "classes", &n, &texts), AG_OK);
     assert_int_equal(n, 4);
     for (int i = 0; i < 4; i++) assert_string_equal(texts[i], names[i]);

@@ -62,9 +62,8 @@ typedef enum ckpt_run_file {
 } ckpt_run_file;
 /* Full name, owned by the run. */
 const char *ckpt_run_path(const ckpt_run *run, ckpt_run_file file);
-/* samples/KIND-00001000.png and checkpoint-00001000.h5, malloc'ed; NULL if out of memory. */
+/* samples/KIND-00001000.png, malloc'ed; NULL if out of memory. */
 char *ckpt_run_sample_path(const ckpt_run *run, const char *kind, int64_t step);
-char *ckpt_run_kept_path(const ckpt_run *run, int64_t step);
 
 /* What `manifest` in run.json says beyond what the program itself knows (versions, compiler, processor, kernels, threads). */
 typedef struct ckpt_manifest_info {

@@ -49,10 +49,8 @@ bool data_h5_has_attribute(hid_t object, const char *name);
  * length, one element, malloc'ed. Numbers: any integer or float type, one element. Setting replaces. */
 ag_err data_h5_get_string(hid_t object, const char *path, const char *name, char **value);
 ag_err data_h5_get_int(hid_t object, const char *path, const char *name, int64_t *value);
-ag_err data_h5_get_real(hid_t object, const char *path, const char *name, double *value);
 ag_err data_h5_set_string(hid_t object, const char *path, const char *name, const char *value);
 ag_err data_h5_set_int(hid_t object, const char *path, const char *name, int64_t value);
-ag_err data_h5_set_real(hid_t object, const char *path, const char *name, double value);
 /* Array of n strings (class names); malloc'ed array of malloc'ed strings. */
 ag_err data_h5_get_strings(hid_t object, const char *path, const char *name, int64_t *n, char ***values);
 ag_err data_h5_set_strings(hid_t object, const char *path, const char *name, int64_t n, const char *const *values);
