@@ -1,7 +1,6 @@
 #include "checkpoints/crc32c.h"
 
 #include <pthread.h>
-#include <string.h>
 
 #define POLYNOMIAL 0x82F63B78u
 

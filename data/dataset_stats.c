@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <omp.h>
-
 #include "dataset_private.h"
 #include "data/sha256.h"
 

@@ -2,8 +2,6 @@
 #ifndef DATA_HDF5_DRIVER_H
 #define DATA_HDF5_DRIVER_H
 
-#include <stdbool.h>
-
 #include <hdf5.h>
 
 typedef struct data_h5_status {

@@ -5,8 +5,8 @@
 
 #include <png.h>
 
+#include "data/picture.h"
 #include "data/publish.h"
-#include "picture_parts.h"
 
 typedef struct png_writer {
     png_structp png;

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <omp.h>
-
 #include "data/hdf5_tools.h"
 #include "data/publish.h"
 #include "synth_private.h"

@@ -1,8 +1,6 @@
 /* Terms and gradient paths of vector quantization that work against collapse. */
 #include "codebook.h"
 
-#include <math.h>
-
 static ag_tensor *row_sums(ag_tensor *x) { return ag_sum_to(x, 2, (int64_t[]){ag_dim(x, 0), 1}); }
 
 ag_tensor *nn__distances(ag_tensor *z, ag_tensor *codes)

@@ -1,8 +1,6 @@
 /* tessera demo: every step is a command that a person could type, and is shown as one. */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 

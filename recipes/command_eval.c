@@ -1,6 +1,5 @@
 /* tessera eval RUN --data DATA.h5 */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "chart.h"
 #include "command.h"

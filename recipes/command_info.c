@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include "checkpoints/checkpoint.h"
-#include "checkpoints/run.h"
 #include "codes.h"
 #include "command.h"
 #include "data/hdf5_tools.h"

@@ -4,7 +4,6 @@
 
 #include "command.h"
 #include "data/pack.h"
-#include "options.h"
 #include "signals.h"
 #include "terminal.h"
 

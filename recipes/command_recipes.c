@@ -1,6 +1,5 @@
 /* tessera recipes [NAME] */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "command.h"

@@ -1,5 +1,4 @@
 /* tessera report RUN */
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "command.h"

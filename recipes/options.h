@@ -10,10 +10,8 @@
 #ifndef RECIPES_OPTIONS_H
 #define RECIPES_OPTIONS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include <cjson/cJSON.h>
 

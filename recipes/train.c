@@ -1,7 +1,6 @@
 /* The training loop, in the order in which things happen. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "signals.h"
 #include "terminal.h"

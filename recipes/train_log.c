@@ -1,6 +1,5 @@
 /* Figures of training: sums over the steps since the last line, the line itself, the live line. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "metrics.h"

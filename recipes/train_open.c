@@ -1,8 +1,6 @@
 /* From a configuration to a run that is ready for its first step. */
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "autograd/cpu.h"
 #include "grids.h"

@@ -1,9 +1,7 @@
 /* What a training run leaves behind while it goes on: checkpoints, evaluations, sample grids; and how it goes on from one. */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "autograd/cpu.h"
 #include "checkpoints/checkpoint.h"

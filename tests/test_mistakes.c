@@ -1,10 +1,8 @@
 /* Mistakes in building a graph: each is reported once, when the plan is made, with the op, the scoped name and the shapes. */
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 

@@ -2,8 +2,6 @@
  * allocations and those of the JSON library. (Packing and decoding: test_fault_picture.) */
 #include "starve.h"
 
-#include <unistd.h>
-
 #include <cjson/cJSON.h>
 
 #include "autograd/random.h"
