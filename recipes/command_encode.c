@@ -4,7 +4,6 @@
 
 #include "codes.h"
 #include "command.h"
-#include "images.h"
 #include "signals.h"
 #include "terminal.h"
 
@@ -42,29 +41,19 @@ static void say(const char *out, int64_t n, const run *r)
 
 static ag_err run_encode(const char *name, const char *data, const char *split_name, const char *out)
 {
-    model *m = NULL;
-    data_set *set = NULL;
-    run *r = NULL;
+    model_view v = {0};
     output o;
-    data_split split;
-    const int64_t *indices;
-    int64_t n;
-    ag_err err = model_open(&m, name);
-    if (err || (err = data_set_open(&set, data, NULL))) goto out;
-    if ((err = images_split(set, split_name ? split_name : "all", &split, &indices, &n))) goto out;
-    const image_shape shape = images_shape(set);
-    if ((err = model_run(&r, m, RUN_ENCODE, &shape))) goto out;
-    err = codes_begin(&o, out, n, m, r);
-    if (!err) err = encode_all(r, set, n, indices, &o);
-    if (!err) err = output_columns(&o, data, n, indices);
+    ag_err err = model_open(&v.model, name);
+    if (err || (err = model_view_open(&v, data, split_name ? split_name : "all", RUN_ENCODE))) goto out;
+    err = codes_begin(&o, out, v.n, v.model, v.run);
+    if (!err) err = encode_all(v.run, v.set, v.n, v.indices, &o);
+    if (!err) err = output_columns(&o, data, v.n, v.indices);
     if ((err = output_end(&o, err))) goto out;
     terminal_end_live();
-    say(out, n, r);
+    say(out, v.n, v.run);
 out:
     terminal_end_live();
-    run_free(r);
-    data_set_close(set);
-    model_close(m);
+    model_view_close(&v);
     return err;
 }
 

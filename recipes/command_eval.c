@@ -102,35 +102,26 @@ static ag_err measure_levels(model *m, data_set *set, int64_t n, const int64_t *
 
 static ag_err run_eval(const char *name, const arguments *a)
 {
-    model *m = NULL;
-    data_set *set = NULL;
-    run *r = NULL;
+    model_view v = {0};
     evaluation e = {0};
     level_share shares[RUN_QUANTIZERS];
-    data_split split;
-    const int64_t *indices;
-    int64_t n;
-    ag_err err = model_open(&m, name);
-    if (err || (err = data_set_open(&set, a->data, NULL))) goto out;
-    if ((err = images_split(set, a->split, &split, &indices, &n))) goto out;
-    const image_shape shape = images_shape(set);
-    m->last_weights = a->last_weights;
-    if ((err = model_run(&r, m, RUN_RECONSTRUCT, &shape))) goto out;
-    if (a->images && a->images < n) n = a->images;
-    if ((err = evaluate(&e, r, set, n, indices, m->variance, "evaluating"))) goto out;
-    if (a->levels && (err = measure_levels(m, set, n, indices, shares))) goto out;
+    ag_err err = model_open(&v.model, name);
+    if (err) return err;
+    v.model->last_weights = a->last_weights;
+    if ((err = model_view_open(&v, a->data, a->split, RUN_RECONSTRUCT))) goto out;
+    if (a->images && a->images < v.n) v.n = a->images;
+    if ((err = evaluate(&e, v.run, v.set, v.n, v.indices, v.model->variance, "evaluating"))) goto out;
+    if (a->levels && (err = measure_levels(v.model, v.set, v.n, v.indices, shares))) goto out;
     terminal_end_live();
     if (a->usage && !e.n_codebooks)
-        err = ag_fail(AG_ERR_USAGE, "--usage: the model of %s has no codebook", m->path);
+        err = ag_fail(AG_ERR_USAGE, "--usage: the model of %s has no codebook", v.model->path);
     else if (a->usage)
         err = chart_usage_png(a->usage, e.codebooks[0].codes, e.codebooks[0].counts);
-    if (!err) err = print_result(&e, a->levels ? shares : NULL, m, a->data, images_split_name(split), a->json);
+    if (!err) err = print_result(&e, a->levels ? shares : NULL, v.model, a->data, images_split_name(v.split), a->json);
 out:
     terminal_end_live();
     evaluation_free(&e);
-    run_free(r);
-    data_set_close(set);
-    model_close(m);
+    model_view_close(&v);
     return err;
 }
 

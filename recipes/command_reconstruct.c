@@ -48,35 +48,26 @@ static ag_err write_set(run *r, data_set *set, int64_t n, const int64_t *indices
 
 static ag_err run_reconstruct(const char *name, const arguments *a)
 {
-    model *m = NULL;
-    data_set *set = NULL;
-    run *r = NULL;
-    data_split split;
-    const int64_t *indices;
-    int64_t n, *spread = NULL;
-    ag_err err = model_open(&m, name);
-    if (err || (err = data_set_open(&set, a->data, NULL))) goto out;
-    if ((err = images_split(set, a->split, &split, &indices, &n))) goto out;
-    const image_shape shape = images_shape(set);
-    if ((err = model_run(&r, m, RUN_RECONSTRUCT, &shape))) goto out;
+    model_view v = {0};
+    int64_t *spread = NULL;
+    ag_err err = model_open(&v.model, name);
+    if (err || (err = model_view_open(&v, a->data, a->split, RUN_RECONSTRUCT))) goto out;
     if (output_is_hdf5(a->out)) {
-        err = write_set(r, set, a->images && a->images < n ? a->images : n, indices, a->out);
+        err = write_set(v.run, v.set, a->images && a->images < v.n ? a->images : v.n, v.indices, a->out);
         goto out;
     }
-    const int64_t count = a->images ? a->images : 32, some = count < n ? count : n;
+    const int64_t count = a->images ? a->images : 32, some = count < v.n ? count : v.n;
     if (!(spread = calloc((size_t)some, sizeof *spread))) {
         err = ag_fail(AG_ERR_MEMORY, "no memory for %lld images", (long long)some);
         goto out;
     }
-    grids_spread(n, indices, some, spread);
-    err = write_grid(r, set, some, spread, a->out);
+    grids_spread(v.n, v.indices, some, spread);
+    err = write_grid(v.run, v.set, some, spread, a->out);
 out:
     terminal_end_live();
-    if (!err) terminal_line("%s: originals and reconstructions of split %s", a->out, images_split_name(split));
+    if (!err) terminal_line("%s: originals and reconstructions of split %s", a->out, images_split_name(v.split));
     free(spread);
-    run_free(r);
-    data_set_close(set);
-    model_close(m);
+    model_view_close(&v);
     return err;
 }
 

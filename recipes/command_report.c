@@ -8,24 +8,13 @@
 #include "terminal.h"
 
 /* Figures and codebook use over the data that the run names, or that the user gives. */
-static ag_err measure(model *m, const char *data, const char *split_name, evaluation *e, char *on, size_t size)
+static ag_err measure(model_view *v, const char *data, const char *split_name, evaluation *e, char *on, size_t size)
 {
-    data_set *set = NULL;
-    run *r = NULL;
-    data_split split;
-    const int64_t *indices;
-    int64_t n;
-    ag_err err = data_set_open(&set, data, NULL);
-    if (err || (err = images_split(set, split_name, &split, &indices, &n))) goto out;
-    const image_shape shape = images_shape(set);
-    if ((err = model_run(&r, m, RUN_RECONSTRUCT, &shape))) goto out;
-    err = evaluate(e, r, set, n, indices, m->variance, "evaluating");
-    snprintf(on, size, "%s, split %s: %lld images, at step %lld", data, images_split_name(split), (long long)n,
-             (long long)m->step);
-out:
+    ag_err err = model_view_open(v, data, split_name, RUN_RECONSTRUCT);
+    if (!err) err = evaluate(e, v->run, v->set, v->n, v->indices, v->model->variance, "evaluating");
     terminal_end_live();
-    run_free(r);
-    data_set_close(set);
+    snprintf(on, size, "%s, split %s: %lld images, at step %lld", data, images_split_name(v->split), (long long)v->n,
+             (long long)v->model->step);
     return err;
 }
 
@@ -42,20 +31,20 @@ static ag_err run_sweep_report(const char *folder, const char *data, const char 
 
 static ag_err run_report(const char *folder, const char *data, const char *split)
 {
-    model *m = NULL;
+    model_view v = {0};
     evaluation e = {0};
     struct stat st;
     char on[512];
-    ag_err err = model_open(&m, folder);
+    ag_err err = model_open(&v.model, folder);
     if (err) return err;
-    const cJSON *saved = cJSON_GetObjectItemCaseSensitive(m->state, "data");
+    const cJSON *saved = cJSON_GetObjectItemCaseSensitive(v.model->state, "data");
     if (!data && cJSON_IsString(saved) && !stat(saved->valuestring, &st)) data = saved->valuestring;
     if (!data) terminal_line("%s: its data is not where it was; give --data for figures and codebook use", folder);
-    if (data) err = measure(m, data, split, &e, on, sizeof on);
+    if (data) err = measure(&v, data, split, &e, on, sizeof on);
     if (!err) err = report_write(folder, data ? &e : NULL, on);
     if (!err) terminal_line("%s/report.html", folder);
     evaluation_free(&e);
-    model_close(m);
+    model_view_close(&v);
     return err;
 }
 

@@ -4,7 +4,6 @@
 
 #include "checkpoints/checkpoint.h"
 #include "checkpoints/json.h"
-#include "images.h"
 #include "model.h"
 
 ag_err model_path(char **out, const char *run_or_file)
@@ -128,4 +127,20 @@ ag_err model_run(run **out, model *m, run_mode mode, const image_shape *image)
         *out = NULL;
     }
     return err;
+}
+
+ag_err model_view_open(model_view *v, const char *data, const char *split_name, run_mode mode)
+{
+    ag_err err = data_set_open(&v->set, data, NULL);
+    if (!err) err = images_split(v->set, split_name, &v->split, &v->indices, &v->n);
+    if (err) return err;
+    const image_shape shape = images_shape(v->set);
+    return model_run(&v->run, v->model, mode, &shape);
+}
+
+void model_view_close(model_view *v)
+{
+    run_free(v->run);
+    data_set_close(v->set);
+    model_close(v->model);
 }

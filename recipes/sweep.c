@@ -182,28 +182,18 @@ static void take(result *r, const evaluation *e)
 
 static ag_err measure(result *out, const char *folder, const char *data, const char *split_name)
 {
-    model *m = NULL;
-    data_set *set = NULL;
-    run *r = NULL;
+    model_view v = {0};
     evaluation e = {0};
-    data_split split;
-    const int64_t *indices;
-    int64_t n;
-    ag_err err = model_open(&m, folder);
-    if (err || (err = data_set_open(&set, data, NULL))) goto out;
-    if ((err = images_split(set, split_name, &split, &indices, &n))) goto out;
-    const image_shape shape = images_shape(set);
-    if ((err = model_run(&r, m, RUN_RECONSTRUCT, &shape))) goto out;
-    if ((err = evaluate(&e, r, set, n, indices, m->variance, "evaluating"))) goto out;
+    ag_err err = model_open(&v.model, folder);
+    if (err || (err = model_view_open(&v, data, split_name, RUN_RECONSTRUCT))) goto out;
+    if ((err = evaluate(&e, v.run, v.set, v.n, v.indices, v.model->variance, "evaluating"))) goto out;
     take(out, &e);
-    out->step = m->step;
-    snprintf(out->split, sizeof out->split, "%s", images_split_name(split));
+    out->step = v.model->step;
+    snprintf(out->split, sizeof out->split, "%s", images_split_name(v.split));
 out:
     terminal_end_live();
     evaluation_free(&e);
-    run_free(r);
-    data_set_close(set);
-    model_close(m);
+    model_view_close(&v);
     return err;
 }
 
