@@ -50,18 +50,7 @@ static ag_err column_is(const column *c, H5T_class_t a, H5T_class_t b, const cha
 /* Rows first .. first + count of the column. */
 static ag_err column_rows(const column *c, int64_t first, int64_t count, hid_t type, void *out)
 {
-    hsize_t start[8] = {(hsize_t)first}, size[8] = {(hsize_t)count};
-    for (int i = 1; i < c->rank; i++) size[i] = (hsize_t)c->dims[i];
-    ag_err err = AG_OK;
-    hid_t memory = -1;
-    const hid_t space = H5Dget_space(c->dataset);
-    if (space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, size, NULL) < 0 ||
-        (memory = H5Screate_simple(c->rank, size, NULL)) < 0 ||
-        H5Dread(c->dataset, type, memory, space, H5P_DEFAULT, out) < 0)
-        err = data_h5_fail(AG_ERR_DATA, "%s: cannot read dataset '%s'", c->set->path, c->name);
-    if (memory >= 0) H5Sclose(memory);
-    if (space >= 0) H5Sclose(space);
-    return err;
+    return data_h5_read_rows(c->dataset, c->set->path, c->name, AG_ERR_DATA, type, c->rank, c->dims, first, count, out);
 }
 
 /* The label in one row: the number itself, or the place of the one that is set. -2: neither. */

@@ -43,22 +43,11 @@ static ag_err read_vector(const data_set *set, struct iovec *to, int n, int64_t 
     return AG_OK;
 }
 
-/* `count` consecutive elements of the first axis, through the library. */
-static ag_err read_hyperslab(const data_set *set, int64_t first, int64_t count, hid_t type, void *out)
+/* `count` images (or bytes, where they are encoded) through the library. */
+static ag_err read_rows(const data_set *set, int64_t first, int64_t count, hid_t type, void *out)
 {
-    hsize_t start[4] = {(hsize_t)first}, size[4] = {(hsize_t)count};
-    for (int i = 1; i < set->rank; i++) size[i] = (hsize_t)set->dims[i];
-    ag_err err = AG_OK;
-    hid_t memory = -1;
-    const hid_t space = H5Dget_space(set->images);
-    if (space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, size, NULL) < 0 ||
-        (memory = H5Screate_simple(set->rank, size, NULL)) < 0 ||
-        H5Dread(set->images, type, memory, space, H5P_DEFAULT, out) < 0)
-        err = data_h5_fail(AG_ERR_DATA, "%s: cannot read %s %lld of dataset '%s'", set->path,
-                           set->kind == IMAGES_PACKED ? "byte" : "image", (long long)first, set->name);
-    if (memory >= 0) H5Sclose(memory);
-    if (space >= 0) H5Sclose(space);
-    return err;
+    return data_h5_read_rows(set->images, set->path, set->name, AG_ERR_DATA, type, set->rank, set->dims, first, count,
+                             out);
 }
 
 /* Decodes one image and checks its size. */
@@ -91,7 +80,7 @@ static ag_err fetch_packed(const data_set *set, int64_t index, uint8_t *pixels)
     if (set->fd >= 0)
         err = read_vector(set, &(struct iovec){bytes, size}, size > 0, set->offset + (int64_t)from);
     else if (size > 0)
-        err = read_hyperslab(set, (int64_t)from, (int64_t)size, H5T_NATIVE_UINT8, bytes);
+        err = read_rows(set, (int64_t)from, (int64_t)size, H5T_NATIVE_UINT8, bytes);
     if (!err) err = decode_to(set, index, bytes, size, pixels);
     free(bytes);
     return err;
@@ -102,7 +91,7 @@ static ag_err fetch_variable(const data_set *set, int64_t index, uint8_t *pixels
     hvl_t element = {0};
     const hid_t type = H5Tvlen_create(H5T_NATIVE_UINT8);
     if (type < 0) return data_h5_fail(AG_ERR_FAILED, "%s: dataset '%s'", set->path, set->name);
-    ag_err err = read_hyperslab(set, index, 1, type, &element);
+    ag_err err = read_rows(set, index, 1, type, &element);
     if (!err) {
         const hsize_t one = 1;
         const hid_t space = H5Screate_simple(1, &one, NULL);
@@ -120,7 +109,7 @@ ag_err data__fetch(const data_set *set, int64_t first, int64_t count, void *stor
         return read_vector(set, &(struct iovec){stored, (size_t)count * bytes}, 1,
                            set->offset + first * (int64_t)bytes);
     if (set->kind == IMAGES_RAW)
-        return read_hyperslab(set, first, count, set->element == 1 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT, stored);
+        return read_rows(set, first, count, set->element == 1 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT, stored);
     ag_err err = AG_OK;
     for (int64_t i = 0; i < count && !err; i++) {
         uint8_t *pixels = (uint8_t *)stored + (size_t)i * bytes;

@@ -412,3 +412,46 @@ out:
     if (dataset >= 0) H5Dclose(dataset);
     return err;
 }
+
+/* The rows in the file and in memory, both to be closed; false if one of the two is -1. */
+static bool row_spaces(hid_t dataset, int rank, const int64_t *dims, int64_t first, int64_t count, hid_t spaces[2])
+{
+    hsize_t start[8] = {(hsize_t)first}, size[8] = {(hsize_t)count};
+    for (int i = 1; i < rank; i++) size[i] = (hsize_t)dims[i];
+    spaces[1] = H5Screate_simple(rank, size, NULL);
+    spaces[0] = H5Dget_space(dataset);
+    return spaces[0] >= 0 && spaces[1] >= 0 &&
+           H5Sselect_hyperslab(spaces[0], H5S_SELECT_SET, start, NULL, size, NULL) >= 0;
+}
+
+static void close_spaces(const hid_t spaces[2])
+{
+    for (int i = 0; i < 2; i++)
+        if (spaces[i] >= 0) H5Sclose(spaces[i]);
+}
+
+ag_err data_h5_read_rows(hid_t dataset, const char *path, const char *name, ag_err bad, hid_t type, int rank,
+                         const int64_t *dims, int64_t first, int64_t count, void *rows)
+{
+    hid_t spaces[2];
+    ag_err err = AG_OK;
+    if (!row_spaces(dataset, rank, dims, first, count, spaces) ||
+        H5Dread(dataset, type, spaces[1], spaces[0], H5P_DEFAULT, rows) < 0)
+        err = data_h5_fail(bad, "%s: rows %lld to %lld of dataset '%s' cannot be read", path, (long long)first,
+                           (long long)(first + count - 1), name);
+    close_spaces(spaces);
+    return err;
+}
+
+ag_err data_h5_write_rows(hid_t dataset, const char *path, hid_t type, int rank, const int64_t *dims, int64_t first,
+                          int64_t count, const void *rows)
+{
+    hid_t spaces[2];
+    ag_err err = AG_OK;
+    if (!row_spaces(dataset, rank, dims, first, count, spaces) ||
+        H5Dwrite(dataset, type, spaces[1], spaces[0], H5P_DEFAULT, rows) < 0)
+        err = data_h5_fail(AG_ERR_IO, "%s: rows %lld to %lld cannot be written", path, (long long)first,
+                           (long long)(first + count - 1));
+    close_spaces(spaces);
+    return err;
+}

@@ -137,30 +137,17 @@ static ag_err draw_block(const job *j, const kind *k, int64_t first, int64_t n)
     return failed ? ag_fail(failed, "%s: out of memory while drawing", j->path) : AG_OK;
 }
 
-static ag_err write_block(const job *j, const kind *k, hid_t dataset, int64_t first, int64_t n)
-{
-    const hsize_t start[4] = {(hsize_t)first};
-    const hsize_t size[4] = {(hsize_t)n, (hsize_t)j->height, (hsize_t)j->width, (hsize_t)k->about.channels};
-    const hid_t type = k->element == 1 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT;
-    const hid_t space = H5Dget_space(dataset), memory = H5Screate_simple(4, size, NULL);
-    ag_err err = AG_OK;
-    if (space < 0 || memory < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, size, NULL) < 0 ||
-        H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, j->pixels) < 0)
-        err = data_h5_fail(AG_ERR_IO, "%s: cannot write", j->path);
-    if (memory >= 0) H5Sclose(memory);
-    if (space >= 0) H5Sclose(space);
-    return err;
-}
-
 static ag_err write_images(const job *j, const kind *k, hid_t file)
 {
     const int64_t dims[] = {j->count, j->height, j->width, k->about.channels};
-    const hid_t type = k->element == 1 ? H5T_STD_U8LE : H5T_IEEE_F32LE;
+    const hid_t type = k->element == 1 ? H5T_STD_U8LE : H5T_IEEE_F32LE,
+                in_memory = k->element == 1 ? H5T_NATIVE_UINT8 : H5T_NATIVE_FLOAT;
     hid_t dataset;
     ag_err err = data_h5_make(&dataset, file, j->path, "images", type, 4, dims);
     for (int64_t i = 0, n; i < j->count && !err; i += n) {
         n = j->count - i < BLOCK ? j->count - i : BLOCK;
-        if ((err = draw_block(j, k, i, n)) || (err = write_block(j, k, dataset, i, n))) break;
+        if ((err = draw_block(j, k, i, n))) break;
+        if ((err = data_h5_write_rows(dataset, j->path, in_memory, 4, dims, i, n, j->pixels))) break;
         if ((err = data_h5_check(file, j->path))) break;
         if (j->options->progress) j->options->progress(j->options->data, i + n, j->count);
     }

@@ -209,17 +209,10 @@ static ag_err check_range(const codes_file *f, const codes_grid *g, int64_t firs
 ag_err codes_read(const codes_file *f, int grid, int64_t first, int64_t n, int32_t *codes)
 {
     const codes_grid *g = &f->grids[grid];
-    const hsize_t start[4] = {(hsize_t)first};
-    hsize_t count[4] = {(hsize_t)n};
-    for (int i = 1; i < g->rank; i++) count[i] = (hsize_t)g->dims[i];
-    const hid_t memory = H5Screate_simple(g->rank, count, NULL), space = H5Dget_space(g->dataset);
-    ag_err err = AG_OK;
-    if (memory < 0 || space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dread(g->dataset, H5T_NATIVE_INT32, memory, space, H5P_DEFAULT, codes) < 0)
-        err = data_h5_fail(AG_ERR_DATA, "%s: codes of images %lld to %lld cannot be read", f->path, (long long)first,
-                           (long long)(first + n - 1));
-    if (space >= 0) H5Sclose(space);
-    if (memory >= 0) H5Sclose(memory);
+    char name[32];
+    codes_name(name, sizeof name, "codes", grid, f->n_grids);
+    const ag_err err =
+        data_h5_read_rows(g->dataset, f->path, name, AG_ERR_DATA, H5T_NATIVE_INT32, g->rank, g->dims, first, n, codes);
     return err ? err : check_range(f, g, first, n, codes);
 }
 

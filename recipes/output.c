@@ -26,16 +26,7 @@ ag_err output_add(output *o, const char *name, hid_t type, int rank, const int64
 ag_err output_rows(output *o, int set, int64_t n, const void *rows)
 {
     output_set *s = &o->sets[set];
-    hsize_t start[4] = {(hsize_t)s->next}, count[4] = {(hsize_t)n};
-    for (int i = 1; i < s->rank; i++) count[i] = (hsize_t)s->dims[i];
-    const hid_t memory = H5Screate_simple(s->rank, count, NULL), space = H5Dget_space(s->dataset);
-    ag_err err = AG_OK;
-    if (memory < 0 || space < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dwrite(s->dataset, s->type, memory, space, H5P_DEFAULT, rows) < 0)
-        err = data_h5_fail(AG_ERR_IO, "%s: rows %lld to %lld could not be written", o->path, (long long)s->next,
-                           (long long)(s->next + n - 1));
-    if (space >= 0) H5Sclose(space);
-    if (memory >= 0) H5Sclose(memory);
+    const ag_err err = data_h5_write_rows(s->dataset, o->path, s->type, s->rank, s->dims, s->next, n, rows);
     s->next += n;
     return err;
 }

@@ -73,8 +73,14 @@ ag_err data_h5_write_strings(hid_t where, const char *path, const char *name, in
 ag_err data_h5_read(hid_t where, const char *path, const char *name, ag_err bad, hid_t type, int rank,
                     const int64_t *dims, void *values);
 
-/* An empty contiguous dataset to be filled by H5Dwrite; *dataset is -1 on failure. */
+/* An empty contiguous dataset to be filled by data_h5_write_rows; *dataset is -1 on failure. */
 ag_err data_h5_make(hid_t *dataset, hid_t where, const char *path, const char *name, hid_t type, int rank,
                     const int64_t *dims);
+/* Rows (elements of the first axis) first .. first + count of a dataset of rank 1..8, whose other axes are dims[1 .. rank - 1], from
+ * and to memory of `type`. Errors: reading `bad`, writing AG_ERR_IO, both with the rows. */
+ag_err data_h5_read_rows(hid_t dataset, const char *path, const char *name, ag_err bad, hid_t type, int rank,
+                         const int64_t *dims, int64_t first, int64_t count, void *rows);
+ag_err data_h5_write_rows(hid_t dataset, const char *path, hid_t type, int rank, const int64_t *dims, int64_t first,
+                          int64_t count, const void *rows);
 
 #endif
