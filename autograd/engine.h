@@ -181,5 +181,9 @@ void *ag__alloc(ag_graph *g,
 double ag__flops(const ag_tensor *y);
 
 static inline const real *ag__in(const ag_tensor *y, int i) { return y->in[i]->data; }
+/* Elements between neighbours along each axis of a tensor without gaps. */
+void ag__dense_strides(const ag_tensor *t, int64_t *stride);
+/* Sums over the last axis, which stays with size 1; NULL of NULL. */
+ag_tensor *ag__last_sum(ag_tensor *x);
 
 #endif

@@ -72,14 +72,6 @@ static void cross_entropy_grad_run(const ag_tensor *d)
                          targets_of(d->in[1], o), (real)o->smoothing, d->data);
 }
 
-static ag_tensor *last_sum(ag_tensor *x)
-{
-    int64_t shape[AG_MAX_RANK];
-    if (!x) return NULL;
-    for (int i = 0; i < x->rank; i++) shape[i] = i == x->rank - 1 ? 1 : x->shape[i];
-    return ag_sum_to(x, x->rank, shape);
-}
-
 /* dloss (p sum q - q) */
 static ag_tensor *composed_grad(const ag_tensor *d, ag_tensor *const *in)
 {
@@ -88,7 +80,7 @@ static ag_tensor *composed_grad(const ag_tensor *d, ag_tensor *const *in)
     const double s = o->smoothing, c = (double)width(d);
     ag_tensor *q = o->labels ? ag__node(AG__OP_label_shares, 2, (ag_tensor *[]){in[0], in[1]}, o, sizeof *o)
                              : ag_shift(ag_scale(in[1], 1 - s), s / c);
-    return ag_mul(dloss, ag_sub(ag_mul(p, last_sum(q)), q));
+    return ag_mul(dloss, ag_sub(ag_mul(p, ag__last_sum(q)), q));
 }
 
 static void cross_entropy_grad_gradient(ag_tensor *d, ag_tensor *dd, ag_tensor **dx)

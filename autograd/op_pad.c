@@ -74,23 +74,14 @@ static ag_err slice_shape(ag_tensor *y)
     return ag__shape_set(y, x->rank, b->after);
 }
 
-static void dense_strides(const ag_tensor *t, int64_t *stride)
-{
-    int64_t n = 1;
-    for (int axis = t->rank - 1; axis >= 0; axis--) {
-        stride[axis] = n;
-        n *= t->shape[axis];
-    }
-}
-
 static void slice_run(const ag_tensor *y)
 {
     const block *b = y->attr;
     const ag_tensor *x = y->in[0];
     const size_t size = ag_dtype_size(x->dtype);
     int64_t xs[AG_MAX_RANK], ys[AG_MAX_RANK], first = 0;
-    dense_strides(x, xs);
-    dense_strides(y, ys);
+    ag__dense_strides(x, xs);
+    ag__dense_strides(y, ys);
     for (int i = 0; i < x->rank; i++) first += b->before[i] * xs[i];
     k.copy((int)size, y->rank, y->shape, (const char *)x->data + (size_t)first * size, xs, y->data, ys);
 }

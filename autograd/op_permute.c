@@ -15,7 +15,7 @@ static double moves(const ag_tensor *y)
     return 0;
 }
 
-static void dense_strides(const ag_tensor *t, int64_t *stride)
+void ag__dense_strides(const ag_tensor *t, int64_t *stride)
 {
     int64_t n = 1;
     for (int axis = t->rank - 1; axis >= 0; axis--) {
@@ -44,8 +44,8 @@ static void permute_run(const ag_tensor *y)
 {
     const order *o = y->attr;
     int64_t own[AG_MAX_RANK], xs[AG_MAX_RANK], ys[AG_MAX_RANK];
-    dense_strides(y->in[0], own);
-    dense_strides(y, ys);
+    ag__dense_strides(y->in[0], own);
+    ag__dense_strides(y, ys);
     for (int i = 0; i < y->rank; i++) xs[i] = own[o->axis[i]];
     k.copy((int)ag_dtype_size(y->dtype), y->rank, y->shape, y->in[0]->data, xs, y->data, ys);
 }
@@ -95,7 +95,7 @@ static void flip_run(const ag_tensor *y)
     const int axis = *(const int *)y->attr;
     const size_t size = ag_dtype_size(y->dtype);
     int64_t xs[AG_MAX_RANK], ys[AG_MAX_RANK];
-    dense_strides(y, ys);
+    ag__dense_strides(y, ys);
     memcpy(xs, ys, sizeof xs);
     const int64_t last = (y->shape[axis] - 1) * xs[axis];
     xs[axis] = -xs[axis];

@@ -18,15 +18,6 @@ static ag_err pair_shape(ag_tensor *y) { return ag__shape_copy(y, y->in[0]); }
 
 static double rows_flops(const ag_tensor *y) { return 5 * (double)y->in[0]->numel; }
 
-/* sum over the last axis, which stays with one element */
-static ag_tensor *last_sum(ag_tensor *x)
-{
-    int64_t shape[AG_MAX_RANK];
-    if (!x) return NULL;
-    for (int i = 0; i < x->rank; i++) shape[i] = i == x->rank - 1 ? 1 : x->shape[i];
-    return ag_sum_to(x, x->rank, shape);
-}
-
 /* ---- softmax ------------------------------------------------------------------------------------------------------- */
 
 static void softmax_run(const ag_tensor *y) { k.softmax(rows(y), width(y), ag__in(y, 0), y->data); }
@@ -51,7 +42,7 @@ static void softmax_grad_run(const ag_tensor *d)
 static ag_tensor *softmax_grad_composed(const ag_tensor *d, ag_tensor *const *in)
 {
     (void)d;
-    return ag_mul(in[0], ag_sub(in[1], last_sum(ag_mul(in[0], in[1]))));
+    return ag_mul(in[0], ag_sub(in[1], ag__last_sum(ag_mul(in[0], in[1]))));
 }
 
 static void softmax_grad_gradient(ag_tensor *d, ag_tensor *dd, ag_tensor **dx)
@@ -87,7 +78,7 @@ static void log_softmax_grad_run(const ag_tensor *d)
 static ag_tensor *log_softmax_grad_composed(const ag_tensor *d, ag_tensor *const *in)
 {
     (void)d;
-    return ag_sub(in[1], ag_mul(ag_exp(in[0]), last_sum(in[1])));
+    return ag_sub(in[1], ag_mul(ag_exp(in[0]), ag__last_sum(in[1])));
 }
 
 static void log_softmax_grad_gradient(ag_tensor *d, ag_tensor *dd, ag_tensor **dx)

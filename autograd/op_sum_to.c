@@ -83,3 +83,11 @@ ag_tensor *ag_sum_to(ag_tensor *x, int rank, const int64_t *size)
 ag_tensor *ag_sum(ag_tensor *x) { return ag_sum_to(x, 0, NULL); }
 
 ag_tensor *ag_mean(ag_tensor *x) { return x ? ag_scale(ag_sum(x), 1.0 / (double)x->numel) : NULL; }
+
+ag_tensor *ag__last_sum(ag_tensor *x)
+{
+    int64_t size[AG_MAX_RANK];
+    if (!x) return NULL;
+    for (int i = 0; i < x->rank; i++) size[i] = i == x->rank - 1 ? 1 : x->shape[i];
+    return ag_sum_to(x, x->rank, size);
+}
