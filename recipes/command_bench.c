@@ -56,13 +56,15 @@ static ag_err once(run *r, int64_t step)
     return err;
 }
 
-/* Median seconds of a run of the graph over about `budget` seconds; negative: failed. */
-static double median_seconds(run *r, double budget)
+/* Median seconds of a run of the graph over about `budget` seconds; negative: failed. The first runs, which touch the memory for the first
+ * time, count neither for it nor for the profile. */
+static double median_seconds(run *r, double budget, bool profile)
 {
     static double seconds[MOST_STEPS];
     int n = 0;
     const double end = terminal_clock() + budget;
     while (n < MOST_STEPS && (n < WARM_STEPS + FEWEST_STEPS || terminal_clock() < end) && !signals_received()) {
+        if (n == WARM_STEPS) ag_graph_profile(r->graph, profile);
         const double begin = terminal_clock();
         if (once(r, n)) return -1;
         seconds[n++] = terminal_clock() - begin;
@@ -121,8 +123,7 @@ static ag_err measure_training(const subject *s, const arguments *a, nn_params *
     if (err) goto out;
     out->start_seconds = terminal_clock() - begin;
     out->memory = plan.arena_bytes + plan.state_bytes + plan.input_bytes;
-    ag_graph_profile(r->graph, a->profile > 0);
-    const double seconds = median_seconds(r, (double)a->seconds);
+    const double seconds = median_seconds(r, (double)a->seconds, a->profile > 0);
     if (a->profile > 0) {
         ag_graph_profile_print(r->graph, (int)a->profile, &s->machine, stderr);
         ag_graph_profile(r->graph, false);
@@ -137,7 +138,7 @@ static ag_err measure_training(const subject *s, const arguments *a, nn_params *
     out->hours = seconds * (double)o->steps / 3600;
     if (s->machine.threads > 1) {
         ag_cpu_set_threads(1);
-        const double alone = median_seconds(r, (double)a->seconds);
+        const double alone = median_seconds(r, (double)a->seconds, false);
         ag_cpu_set_threads(s->machine.threads);
         if (alone < 0) goto failed;
         out->one_thread = (double)(o->batch * r->micro_batches) / alone;
@@ -158,7 +159,7 @@ static ag_err measure_encoding(const subject *s, const arguments *a, nn_params *
     if (!s->recipe->decode) return AG_OK;
     ag_err err = open_run(&r, s, params, RUN_ENCODE, batch, &plan);
     if (!err && r->n_quantizers) {
-        const double seconds = median_seconds(r, (double)a->seconds / 2);
+        const double seconds = median_seconds(r, (double)a->seconds / 2, false);
         if (seconds < 0)
             err = ag_fail_context(AG_ERR_FAILED, "%s, preset %s: encoding failed", s->recipe->name, s->preset);
         else
