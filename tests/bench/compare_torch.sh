@@ -1,16 +1,23 @@
 #!/bin/sh
 # Training steps here and in PyTorch, in turn on the same cores: medians, their ratio, peak memory.
 #
-#   sh tests/bench/compare_torch.sh BUILD-FOLDER [PYTHON [ROUNDS [WORK:BATCH...]]]
+#   sh tests/bench/compare_torch.sh BUILD-FOLDER [PYTHON [ROUNDS [WORK:BATCH...|recipes]]]
 #
-# PYTHON must have torch. PyTorch runs eager and compiled, in both layouts for images; the table takes its best. A setting that fails
-# (torch.compile needs a C++ compiler) is left out and said so. FLAGS=bf16 in the environment: bf16 in both (encoding
-# stays fp32 here).
+# A work is one of bench_step's (a network with a loss), or recipe-NAME: the whole step of `tessera bench NAME`, with quantizer, losses,
+# discriminator and updates, at the presets of torch_models.py; `recipes`: all of these. (`torch_recipes.py check TESSERA`
+# says whether the steps of both programs are the same.)
+#
+# PYTHON must have torch, for recipes numpy and h5py too. PyTorch runs eager and compiled, in both layouts for images; the table takes
+# its best. A setting that fails (torch.compile needs a C++ compiler, and minutes for each recipe) is left out and said so. In the
+# environment: FLAGS=bf16: bf16 in both (encoding stays fp32 here; not for recipes); MODES, LAYOUTS: fewer settings.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$1 python=${2:-python3} rounds=${3:-3}
 if [ $# -gt 3 ]; then shift 3; else
     set -- vqvae:256 vqvae:32 vqvae:8 encode:256 vqgan64:8 gpt-256-64:16 gpt-256-256:16 gpt-512-64:16 gpt-512-256:16
+fi
+if [ "$1" = recipes ]; then
+    set -- $("$python" "$here/torch_recipes.py" list)
 fi
 results=$(mktemp) failed=$(mktemp)
 trap 'rm -f "$results" "$failed"' EXIT
@@ -32,11 +39,17 @@ round=0
 while [ $round -lt "$rounds" ]; do
     for job in "$@"; do
         work=${job%:*} batch=${job#*:}
-        case $work in gpt*) layouts=nchw ;; *) layouts="nchw nhwc" ;; esac
-        note "$job" tessera "$build/tests/bench_step" "$work" "$batch" ${FLAGS:-}
+        case $work in gpt*) layouts=nchw ;; *) layouts=${LAYOUTS:-nchw nhwc} ;; esac
+        case $work in
+            recipe-*) program="$here/torch_recipes.py" work=${work#recipe-}
+                note "$job" tessera "$python" "$program" tessera "$build/recipes/tessera" "$work" "$batch" ;;
+            *) program="$here/torch_step.py"
+                note "$job" tessera "$build/tests/bench_step" "$work" "$batch" ${FLAGS:-} ;;
+        esac
         for layout in $layouts; do
-            for compile in "" compile; do
-                note "$job" "torch${compile:+-compiled}-$layout" "$python" "$here/torch_step.py" "$work" "$batch" $layout $compile ${FLAGS:-}
+            for compile in ${MODES:-eager compile}; do
+                [ $compile = compile ] && mode=compiled || mode=eager
+                note "$job" "torch-$mode-$layout" "$python" "$program" "$work" "$batch" $layout $compile ${FLAGS:-}
             done
         done
     done
