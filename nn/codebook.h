@@ -16,6 +16,7 @@ typedef struct nn__quantizer {
     int64_t (*channels)(const nn_quantizer_opt *o); /* channels of z for `inner` dimensions; NULL: as many */
     int64_t (*codes)(const nn_quantizer_opt *o);    /* K; NULL: o->K */
     int (*depth)(const nn_quantizer_opt *o);        /* codes of a position; NULL: 1 */
+    const char *part;                               /* what such a code is of: "depth", "head" */
     int64_t (*code_length)(const nn_quantizer_opt *o, int64_t h, int64_t w); /* NULL: codes are a grid */
 } nn__quantizer;
 

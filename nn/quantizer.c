@@ -1,6 +1,7 @@
 /* The interface of all quantizers: options checked, projections around them, the table. */
 #include "codebook.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const nn__quantizer *const quantizers[NN_QUANTIZER_KINDS] = {
@@ -100,6 +101,7 @@ nn_quantized nn_quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o, ag
     q.K = nn_quantizer_codes(o);
     q.depth = nn_quantizer_depth(o);
     if (!q.books) q.books = q.depth;
+    q.part = quantizers[o->kind]->part;
     ag_graph_scope(s.graph, outer);
     return q;
 }
@@ -204,4 +206,15 @@ int nn_quantized_book(const nn_quantized *q, int64_t i)
     if (!q->segments[0]) return (int)(i % q->books);
     while (book < q->books - 1 && i >= q->segments[book]) i -= q->segments[book++];
     return book;
+}
+
+void nn_quantized_book_name(const nn_quantized *q, int book, char *out, size_t size)
+{
+    if (q->books < 2)
+        snprintf(out, size, "%s", "");
+    else if (q->segments[0])
+        snprintf(out, size, "%lldx%lld", (long long)q->map_rows[book],
+                 (long long)(q->segments[book] / q->map_rows[book]));
+    else
+        snprintf(out, size, "%s %d", q->part, book + 1);
 }

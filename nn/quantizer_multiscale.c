@@ -91,6 +91,7 @@ static ag_tensor *one_scale(nn_scope s, const nn__codebook *book, ag_tensor *res
     const int64_t N = ag_dim(rest, 0), h = ag_dim(rest, 1), w = ag_dim(rest, 2), p = book->o->scales[i];
     int64_t columns;
     q->segments[i] = codes_of_scale(p, h, w, &columns);
+    q->map_rows[i] = p;
     ag_tensor *u = i < book->o->n_scales - 1 ? ag_resize(rest, p, columns, AG_AREA) : rest;
     ag_tensor *codes = nn__codebook_find(book, u);
     all->codes[i] = ag_reshape(codes, 2, (int64_t[]){N, q->segments[i]});

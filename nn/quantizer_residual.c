@@ -187,4 +187,4 @@ static ag_err start(nn_params *p, const char *name, const nn_quantizer_opt *o, i
 }
 
 const nn__quantizer nn__quantizer_residual = {
-    .quantize = quantize, .lookup = lookup, .check = check, .start = start, .depth = depth};
+    .quantize = quantize, .lookup = lookup, .check = check, .start = start, .depth = depth, .part = "depth"};

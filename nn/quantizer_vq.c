@@ -155,4 +155,4 @@ static ag_err start(nn_params *p, const char *name, const nn_quantizer_opt *o, i
 }
 
 const nn__quantizer nn__quantizer_vq = {
-    .quantize = quantize, .lookup = lookup, .check = check, .start = start, .depth = heads};
+    .quantize = quantize, .lookup = lookup, .check = check, .start = start, .depth = heads, .part = "head"};

@@ -33,12 +33,8 @@ static void print_text(const evaluation *e, const level_share *levels, const mod
     printf("  bits per pixel  %.4f      (fixed length)\n", e->bits_per_pixel);
     for (int q = 0; q < e->n_codebooks; q++) {
         const evaluation_codebook *c = &e->codebooks[q];
-        if (e->grids > 1)
-            printf("  level %d, %3lldx%-3lld", c->level, (long long)c->grid[0], (long long)c->grid[1]);
-        else
-            printf("  codebook       ");
-        printf(" %lld of %lld codes used (%.1f%%), perplexity %.1f\n", (long long)c->used, (long long)c->codes,
-               100 * c->usage, c->perplexity);
+        printf("  %-15s %lld of %lld codes used (%.1f%%), perplexity %.1f\n", *c->name ? c->name : "codebook",
+               (long long)c->used, (long long)c->codes, 100 * c->usage, c->perplexity);
     }
     print_levels(e, levels);
 }

@@ -115,7 +115,7 @@ static ag_err start(evaluation *e, const run *r)
             const int64_t K = e->codebooks[at].codes = r->quantizers[q].K;
             evaluation_codebook *c = &e->codebooks[at];
             c->level = q;
-            c->book = i;
+            run_book_name(r, at, c->name);
             r->recipe->grid(r->options, &r->build.image, q, &c->grid[0], &c->grid[1]);
             if (!(c->counts = calloc((size_t)K, sizeof(double))))
                 return ag_fail(AG_ERR_MEMORY, "no memory for the counts of %lld codes", (long long)K);
@@ -168,6 +168,33 @@ void evaluation_free(evaluation *e)
     }
 }
 
+static void means_text(const evaluation *e, char *out, size_t size)
+{
+    double used = 0, codes = 0, perplexity = 0;
+    const int n = e->n_codebooks;
+    for (int i = 0; i < n; i++) {
+        const evaluation_codebook *c = &e->codebooks[i];
+        used += (double)c->used, codes += (double)c->codes, perplexity += c->perplexity;
+    }
+    snprintf(out, size, "%.1f of %.0f codes used, perplexity %.1f (means of %d codebooks)", used / n, codes / n,
+             perplexity / n, n);
+}
+
+void evaluation_codes_text(const evaluation *e, char *out, size_t size)
+{
+    out[0] = 0;
+    if (e->n_codebooks > RUN_BOOKS_SHOWN) {
+        means_text(e, out, size);
+        return;
+    }
+    for (int i = 0; i < e->n_codebooks; i++) {
+        const evaluation_codebook *c = &e->codebooks[i];
+        const size_t used = strlen(out);
+        snprintf(out + used, size - used, "%s%s%s%lld of %lld codes used, perplexity %.1f", i ? "; " : "", c->name,
+                 *c->name ? ": " : "", (long long)c->used, (long long)c->codes, c->perplexity);
+    }
+}
+
 cJSON *evaluation_to_json(const evaluation *e)
 {
     cJSON *o = cJSON_CreateObject(), *list = cJSON_CreateArray();
@@ -181,6 +208,7 @@ cJSON *evaluation_to_json(const evaluation *e)
     for (int q = 0; q < e->n_codebooks; q++) {
         const evaluation_codebook *c = &e->codebooks[q];
         cJSON *item = cJSON_CreateObject();
+        if (*c->name) cJSON_AddStringToObject(item, "name", c->name);
         cJSON_AddNumberToObject(item, "codes", (double)c->codes);
         cJSON_AddNumberToObject(item, "used", (double)c->used);
         cJSON_AddNumberToObject(item, "usage", c->usage);

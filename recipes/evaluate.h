@@ -9,8 +9,9 @@
 
 /* One for every codebook, depth of a residual quantizer, head or scale, level of a hierarchical model. */
 typedef struct evaluation_codebook {
-    int level, book; /* of which grid of codes, which of its codebooks */
-    int64_t grid[2]; /* rows and columns of that grid */
+    char name[RUN_BOOK_NAME]; /* run_book_name */
+    int level;                /* of which grid of codes */
+    int64_t grid[2];          /* rows and columns of that grid */
     int64_t codes, used;
     double usage;      /* used / codes: over all images evaluated */
     double perplexity; /* of the distribution over all images evaluated */
@@ -37,6 +38,9 @@ ag_err evaluate(evaluation *out, run *r, data_set *set, int64_t n, const int64_t
                 const char *label);
 /* Bytes that it takes beside the graph. */
 int64_t evaluate_bytes(const run *r);
+/* "", "12 of 64 codes used, perplexity 9.1", the same of each codebook with its name, or the means of all if they are more than
+ * RUN_BOOKS_SHOWN, which it says. */
+void evaluation_codes_text(const evaluation *e, char *out, size_t size);
 void evaluation_free(evaluation *e); /* frees what is in it, not e */
 /* The object that `eval --json` prints. */
 cJSON *evaluation_to_json(const evaluation *e);

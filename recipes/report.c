@@ -66,12 +66,14 @@ static void write_figures(FILE *to, const evaluation *e, const char *on)
             e->bits_per_pixel);
     for (int q = 0; q < e->n_codebooks; q++) {
         const evaluation_codebook *c = &e->codebooks[q];
-        fprintf(to, "<tr><td>codes used<td>%lld of %lld (%.1f%%)<tr><td>perplexity<td>%.1f", (long long)c->used,
-                (long long)c->codes, 100 * c->usage, c->perplexity);
+        const char *of = *c->name ? ": " : "";
+        fprintf(to, "<tr><td>%s%scodes used<td>%lld of %lld (%.1f%%)<tr><td>%s%sperplexity<td>%.1f", c->name, of,
+                (long long)c->used, (long long)c->codes, 100 * c->usage, c->name, of, c->perplexity);
     }
     fputs("</table>\n", to);
     for (int q = 0; q < e->n_codebooks; q++) {
-        fputs("<h2>Codebook</h2><div class=\"charts\">", to);
+        const char *name = e->codebooks[q].name;
+        fprintf(to, "<h2>Codebook%s%s</h2><div class=\"charts\">", *name ? ": " : "", name);
         chart_usage(to, e->codebooks[q].codes, e->codebooks[q].counts);
         fputs("</div>\n", to);
     }

@@ -143,6 +143,26 @@ int run_books(const run *r)
     return books < RUN_BOOKS ? books : RUN_BOOKS;
 }
 
+void run_level_name(const run *r, int q, char out[RUN_BOOK_NAME])
+{
+    int64_t h, w;
+    out[0] = 0;
+    if (r->n_quantizers < 2) return;
+    r->recipe->grid(r->options, &r->build.image, q, &h, &w);
+    snprintf(out, RUN_BOOK_NAME, "level %d (%lldx%lld)", q, (long long)h, (long long)w);
+}
+
+void run_book_name(const run *r, int book, char out[RUN_BOOK_NAME])
+{
+    char part[32];
+    int q = 0;
+    while (q < r->n_quantizers - 1 && book >= r->quantizers[q].books) book -= r->quantizers[q++].books;
+    run_level_name(r, q, out);
+    nn_quantized_book_name(&r->quantizers[q], book, part, sizeof part);
+    const size_t used = strlen(out);
+    snprintf(out + used, RUN_BOOK_NAME - used, "%s%s", used && *part ? ", " : "", part);
+}
+
 opt_schedule run_schedule(const run *r)
 {
     const struct train_options *o = r->options;

@@ -126,8 +126,14 @@ void run_free(run *r);
  * for arena, inputs and states, and are AG_ERR_MEMORY if that does not help; *out is filled in any case. */
 ag_err run_plan_report(run *r, int64_t memory_limit, ag_plan_report *out);
 ag_err run_plan(run *r, int64_t memory_limit);
-/* Rows of counts of all quantizers: a figure of usage each, at most RUN_BOOKS. */
+/* Rows of counts of all quantizers: a figure of usage each, at most RUN_BOOKS. Lines for people show each, up to RUN_BOOKS_SHOWN. */
 int run_books(const run *r);
+/* What row `book` of them is of: "level 0 (4x4)" of a model with several grids, coarsest first, "depth 1", "head 2", "8x8" of maps,
+ * "level 1 (8x8), depth 2"; "" if there is only one. */
+enum { RUN_BOOKS_SHOWN = 4, RUN_BOOK_NAME = 64 };
+void run_book_name(const run *r, int book, char out[RUN_BOOK_NAME]);
+/* "level 0 (4x4)": quantizer q of several; "" if there is only one. */
+void run_level_name(const run *r, int q, char out[RUN_BOOK_NAME]);
 /* The learning rate of the options. */
 opt_schedule run_schedule(const run *r);
 /* Micro-batch `micro` (0 .. micro_batches - 1) of training step `step` (from 0). The last one updates: by the mean of the gradients of

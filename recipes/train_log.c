@@ -1,5 +1,7 @@
 /* Figures of training: sums over the steps since the last line, the line itself, the live line. */
+#include <assert.h>
 #include <math.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "metrics.h"
@@ -77,7 +79,7 @@ static const char *numbered(char *out, size_t size, const char *name, int q, int
 
 static void add(train_figures *f, const char *name, double value)
 {
-    if (f->n == TRAIN_FIGURES) return;
+    assert(f->n < TRAIN_FIGURES);
     snprintf(f->names[f->n], sizeof f->names[0], "%s", name);
     f->values[f->n++] = value;
 }
@@ -115,6 +117,7 @@ static void window_figures(const trainer *t, train_figures *f)
     add(f, "nmse", w->mse / n / t->variance);
     add(f, "psnr", psnr(w->mse / n));
     const int books = run_books(r);
+    f->book = f->n;
     for (int i = 0; i < books; i++) {
         add(f, numbered(name, sizeof name, "codes_used", i, books), w->used[i] / steps);
         add(f, numbered(name, sizeof name, "perplexity", i, books), w->perplexity[i] / steps);
@@ -137,30 +140,84 @@ static double eta(const trainer *t, double images_per_s)
 /* How a figure is called where space is short; NULL: not shown there. */
 static const char *short_name(const char *name)
 {
-    static const char *const table[][2] = {{"grad_norm", NULL},    {"epoch", NULL},           {"lr", NULL},
-                                           {"images_per_s", NULL}, {"data_wait", NULL},       {"codes_used", "codes"},
-                                           {"perplexity", "ppl"},  {"reconstruction", "rec"}, {"commitment", "commit"}};
+    static const char *const table[][2] = {{"grad_norm", NULL},     {"epoch", NULL},     {"lr", NULL},
+                                           {"images_per_s", NULL},  {"data_wait", NULL}, {"reconstruction", "rec"},
+                                           {"commitment", "commit"}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (!strcmp(name, table[i][0])) return table[i][1];
     return name;
 }
 
-/* The figures of a line as people read them. */
-static void line_text(const train_figures *f, char *out, size_t size)
+typedef struct text {
+    char *out;
+    size_t size, n;
+} text;
+
+static void __attribute__((format(printf, 2, 3))) put(text *to, const char *format, ...)
 {
-    size_t n = 0;
-    out[0] = 0;
-    for (int i = 0; i < f->n && n < size; i++) {
-        const char *name = short_name(f->names[i]);
-        if (name) n += (size_t)snprintf(out + n, size - n, " %s %.4g", name, f->values[i]);
+    va_list list;
+    if (to->n >= to->size) return;
+    va_start(list, format);
+    to->n += (size_t)vsnprintf(to->out + to->n, to->size - to->n, format, list);
+    va_end(list);
+}
+
+/* " codes 12 ppl 9.1" of the only codebook, " | depth 1: codes 12 ppl 9.1" of one of several. */
+static void put_book(text *to, const run *r, int book, const double *values)
+{
+    char name[RUN_BOOK_NAME];
+    run_book_name(r, book, name);
+    put(to, "%s%s%s codes %.4g ppl %.4g", *name ? " | " : "", name, *name ? ":" : "", values[0], values[1]);
+}
+
+static void put_means(text *to, int books, const double *values)
+{
+    double used = 0, perplexity = 0;
+    for (int i = 0; i < books; i++) used += values[2 * i] / books, perplexity += values[2 * i + 1] / books;
+    put(to, " | means of %d codebooks: codes %.4g ppl %.4g", books, used, perplexity);
+}
+
+/* " restarts 3" of quantizer q; with `apart` not beside its only codebook: " | level 0 (4x4): restarts 3". */
+static void put_counters(text *to, const run *r, int q, bool apart, const double *values)
+{
+    char name[RUN_BOOK_NAME];
+    const nn_quantized *z = &r->quantizers[q];
+    run_level_name(r, q, name);
+    if (apart && z->n_counters) put(to, " |%s%s%s", *name ? " " : "", name, *name ? ":" : "");
+    for (int i = 0; i < z->n_counters; i++) put(to, " %s %.4g", z->counters[i].name, values[i]);
+}
+
+/* `values`: codes used and perplexity of every codebook, then the counters of every quantizer. */
+static void put_quantizers(text *to, const run *r, const double *values)
+{
+    const int books = run_books(r);
+    const bool many = books > RUN_BOOKS_SHOWN;
+    const double *counters = values + 2 * books;
+    if (many) put_means(to, books, values);
+    for (int q = 0, book = 0; q < r->n_quantizers; counters += r->quantizers[q++].n_counters) {
+        for (int i = 0; i < r->quantizers[q].books && book < books; i++, book++)
+            if (!many) put_book(to, r, book, values + 2 * book);
+        put_counters(to, r, q, many || r->quantizers[q].books > 1, counters);
     }
+}
+
+/* The figures of a line as people read them. */
+static void line_text(const run *r, const train_figures *f, char *out, size_t size)
+{
+    text to = {out, size, 0};
+    out[0] = 0;
+    for (int i = 0; i < f->book; i++) {
+        const char *name = short_name(f->names[i]);
+        if (name) put(&to, " %s %.4g", name, f->values[i]);
+    }
+    put_quantizers(&to, r, f->values + f->book);
 }
 
 /* "step 1200/50000 | loss 0.0831 rec 0.0712 | lr 2.0e-04 | 38.2 img/s | eta 1h12m" */
 static void whole_line(const trainer *t, const train_figures *f, char *out, size_t size)
 {
     char figures[1024], left[32];
-    line_text(f, figures, sizeof figures);
+    line_text(t->train, f, figures, sizeof figures);
     snprintf(out, size, "step %lld/%lld |%s | lr %.3g | %.1f img/s | eta %s", (long long)t->step,
              (long long)t->o->steps, figures, f->values[1], f->values[2],
              terminal_duration(eta(t, f->values[2]), left, sizeof left));
@@ -193,7 +250,7 @@ void train_log_live(trainer *t)
 ag_err train_log_evaluation(trainer *t, const evaluation *e, const evaluation *last)
 {
     train_figures f = {0};
-    char name[32], codes[96] = "", raw[96] = "";
+    char name[32], codes[512], raw[96] = "";
     add(&f, "images", (double)e->images);
     add(&f, "mse", e->mse);
     add(&f, "nmse", e->nmse);
@@ -203,18 +260,16 @@ ag_err train_log_evaluation(trainer *t, const evaluation *e, const evaluation *l
         const evaluation_codebook *c = &e->codebooks[q];
         add(&f, numbered(name, sizeof name, "codes_used", q, e->n_codebooks), (double)c->used);
         add(&f, numbered(name, sizeof name, "perplexity", q, e->n_codebooks), c->perplexity);
-        if (!q)
-            snprintf(codes, sizeof codes, ", %lld of %lld codes used, perplexity %.1f", (long long)c->used,
-                     (long long)c->codes, c->perplexity);
     }
+    evaluation_codes_text(e, codes, sizeof codes);
     if (last) {
         add(&f, "nmse_last", last->nmse);
         add(&f, "psnr_last", last->psnr);
         add(&f, "ssim_last", last->ssim);
         snprintf(raw, sizeof raw, "; without averaging nmse %.4f, psnr %.2f", last->nmse, last->psnr);
     }
-    terminal_line("step %lld: %s (%lld images): nmse %.4f, psnr %.2f dB, ssim %.4f%s%s%s", (long long)t->step,
-                  images_split_name(t->eval_split), (long long)e->images, e->nmse, e->psnr, e->ssim, codes, raw,
-                  e->nmse < t->best ? " (best)" : "");
+    terminal_line("step %lld: %s (%lld images): nmse %.4f, psnr %.2f dB, ssim %.4f%s%s%s%s", (long long)t->step,
+                  images_split_name(t->eval_split), (long long)e->images, e->nmse, e->psnr, e->ssim, *codes ? ", " : "",
+                  codes, raw, e->nmse < t->best ? " (best)" : "");
     return train_record_figures(t, images_split_name(t->eval_split), &f);
 }

@@ -9,7 +9,8 @@
 #include "evaluate.h"
 #include "train.h"
 
-enum { TRAIN_ROLLBACKS = 100, SAMPLE_IMAGES = 16, TRAIN_FIGURES = 96 };
+enum { TRAIN_ROLLBACKS = 100, SAMPLE_IMAGES = 16 };
+enum { TRAIN_FIGURES = 8 + 2 * RUN_LOSSES + 2 * RUN_PHASES + 2 * RUN_BOOKS + RUN_QUANTIZERS * NN_MOST_COUNTERS };
 
 /* Sums over the steps since the last line of metrics. */
 typedef struct train_window {
@@ -21,9 +22,10 @@ typedef struct train_window {
     double waited, began;                                               /* seconds for data; clock */
 } train_window;
 
-/* What a line of metrics says, by name. */
+/* What a line of metrics says, by name. From `book` on are codes used and perplexity of every codebook, then what quantizers count,
+ * which the line for people names by what it is of (run_book_name). */
 typedef struct train_figures {
-    int n;
+    int n, book;
     char names[TRAIN_FIGURES][32];
     double values[TRAIN_FIGURES];
 } train_figures;

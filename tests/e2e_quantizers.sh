@@ -7,10 +7,11 @@ expect 0 "$tessera" synth scenes -n 60 --size 32 -o data.h5
 quantizer() {
     name=$1 books=$2 axes=$3; shift 3
     more=$*; set --
-    for option in hidden=8 residual=4 blocks=1 dim=4 codes=16 batch=16 log_every=5 eval_every=0 samples_every=0 $more; do
+    for option in hidden=8 residual=4 blocks=1 dim=4 codes=16 batch=16 log_every=5 eval_every=12 samples_every=0 $more; do
         set -- "$@" --set "$option"
     done
     expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o "$name" --steps 12 "$@"
+    cp err.txt "$name.log"
     expect 0 "$tessera" eval "$name" --data data.h5 --split all --json
     [ "$(grep -c '"perplexity"' out.txt)" = "$books" ] || { cat out.txt >&2; fail "$name: not $books codebooks"; }
     expect 0 "$tessera" encode "$name" --data data.h5 -o "$name.codes.h5"
@@ -26,12 +27,27 @@ quantizer plain 1 60,8,8 quantizer=vq
 quantizer heads 2 60,8,8,2 quantizer=vq heads=2 codebook=gradient cosine=true
 quantizer deep 3 60,8,8,3 quantizer=residual depth=3
 quantizer scales 4 60,85 quantizer=multiscale scales=1,2,4,8 codebook=gradient phi=2
+quantizer many 5 60,8,8,5 quantizer=residual depth=5
 quantizer levels 1 60,8,8 quantizer=finite_scalar codes=40 levels=8,5
 quantizer bits 1 60,8,8 quantizer=lookup_free entropy=0.1
 quantizer relaxed 1 60,8,8 quantizer=gumbel tau_steps=10
 grep -q '"codes_used.2":' deep/metrics.jsonl && grep -q '"restarts":' deep/metrics.jsonl && fail "a counter of what is off"
 grep -q '"perplexity.3":' scales/metrics.jsonl || fail "no perplexity of each scale"
 grep -q '"temperature":' relaxed/metrics.jsonl || fail "no temperature in the log"
+
+# the lines name what a codebook is of, in training and in evaluation; metrics.jsonl numbers them
+lines() { # NAME TRAINING EVALUATION
+    grep -q "^step 12/12 |.*$2" "$1.log" && grep -q "^step 12: validation .*$3" "$1.log" || { cat "$1.log" >&2; fail "$1: not '$2', '$3'"; }
+}
+some='codes [0-9.]* ppl [0-9.]*' used='[0-9]* of 16 codes used, perplexity [0-9.]*'
+lines plain " psnr [0-9.]* $some | lr" ", ssim [0-9.]*, $used (best)"
+lines heads " | head 1: $some | head 2: $some" ", head 1: $used; head 2: $used"
+lines deep " | depth 1: $some | depth 2: $some | depth 3: $some | " ", depth 1: $used; depth 2: $used; depth 3: $used"
+lines scales " | 1x1: $some | 2x2: $some | 4x4: $some | 8x8: $some" ", 1x1: $used; 2x2: $used; 4x4: $used; 8x8: $used"
+lines many " | means of 5 codebooks: $some" ", [0-9.]* of 16 codes used, perplexity [0-9.]* (means of 5 codebooks)"
+grep -q '"perplexity.4":' many/metrics.jsonl || fail "not every depth is in metrics.jsonl"
+expect 0 "$tessera" eval deep --data data.h5 --split all
+grep -q '^  depth 3 .* of 16 codes used' out.txt || { cat out.txt >&2; fail "eval does not name depths"; }
 
 # codes of another shape are refused; continuous latents have none
 expect 5 "$tessera" decode deep plain.codes.h5 -o never.h5

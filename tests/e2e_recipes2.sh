@@ -44,7 +44,7 @@ expect 0 "$tessera" info vqvae2.codes.h5 --json
 tr -d ' \n\t' <out.txt | grep -q '"grids":\[{"codebook_size":16,"shape":\[60,4,4\],"grid":"4,4"},{"codebook_size":16,"shape":\[60,8,8\],"grid":"8,8"}\]' ||
     { cat out.txt >&2; fail "the grids are not told"; }
 expect 0 "$tessera" eval vqvae2 --data data.h5 --split all
-grep -q '^  level 0,   4x4 .* of 16 codes used' out.txt && grep -q '^  level 1,   8x8 .* of 16 codes used' out.txt || { cat out.txt >&2; fail "no usage per level"; }
+grep -q '^  level 0 (4x4)  .* of 16 codes used' out.txt && grep -q '^  level 1 (8x8)  .* of 16 codes used' out.txt || { cat out.txt >&2; fail "no usage per level"; }
 expect 0 "$tessera" eval vqvae2 --data data.h5 --split all --levels --json
 [ "$(tr -d ' \n\t' <out.txt | grep -o '"levels_alone":\[{[^]]*' | grep -o '"nmse"' | wc -l)" = 2 ] || { cat out.txt >&2; fail "--levels"; }
 expect 2 "$tessera" eval dvae --data data.h5 --levels
@@ -59,7 +59,11 @@ expect 0 "$tessera" decode vqvae2 wide.codes.h5 -o decoded.h5
 cmp direct.h5 decoded.h5 || fail "64x64: decode(encode) is not reconstruct"
 
 # three levels
-expect 0 "$tessera" train vqvae2 --preset tiny --data data.h5 -o three --steps 2 --set grids=3 --set hidden=8 --set codes=16 --set batch=8
+expect 0 "$tessera" train vqvae2 --preset tiny --data data.h5 -o three --steps 2 --set grids=3 --set hidden=8 --set codes=16 --set batch=8 \
+    --set log_every=2 --set eval_every=2
+figures='codes [0-9.]* ppl [0-9.]* restarts [0-9]*'
+grep -q "^step 2/2 |.* | level 0 (2x2): $figures | level 1 (4x4): $figures | level 2 (8x8): $figures | lr" err.txt || { cat err.txt >&2; fail "levels in training"; }
+grep -q '^step 2: validation .*, level 0 (2x2): .*; level 1 (4x4): .*; level 2 (8x8): .* codes used' err.txt || { cat err.txt >&2; fail "levels in evaluation"; }
 expect 0 "$tessera" encode three --data data.h5 -o three.h5
 grep -q '4 codes of 64\|4 codes of 16 + 16 codes of 16 + 64 codes of 16 each' err.txt || { cat err.txt >&2; fail "codes of three grids"; }
 

@@ -23,14 +23,16 @@ typedef struct model_of {
 
 static const char tiny[] = "hidden=8 residual=4 blocks=1 dim=4 codes=16 start=normal lr=0.003";
 
-static model_of model_new(const char *settings)
+static model_of model_of_recipe(const char *name, const char *settings)
 {
-    model_of m = {.recipe = recipe_find("vqvae"), .params = nn_params_new(1)};
+    model_of m = {.recipe = recipe_find(name), .params = nn_params_new(1)};
     m.options = recipe_options_new(m.recipe);
     assert_int_equal(option_assign_all(m.recipe->options, m.options, tiny, "test"), AG_OK);
     assert_int_equal(option_assign_all(m.recipe->options, m.options, settings, "test"), AG_OK);
     return m;
 }
+
+static model_of model_new(const char *settings) { return model_of_recipe("vqvae", settings); }
 
 static void model_build(model_of *m)
 {
@@ -193,6 +195,38 @@ static void every_optimizer_and_schedule_learns(void **state)
     }
 }
 
+static void codebooks_are_named_by_what_they_are_of(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *recipe, *settings, *names[4];
+    } cases[] = {
+        {"vqvae", "quantizer=vq", {""}},
+        {"vqvae", "quantizer=none", {NULL}},
+        {"vqvae", "quantizer=vq heads=2", {"head 1", "head 2"}},
+        {"vqvae", "quantizer=residual depth=3", {"depth 1", "depth 2", "depth 3"}},
+        {"vqvae", "quantizer=multiscale codebook=gradient scales=1,3,4", {"1x1", "3x3", "4x4"}},
+        {"vqvae2", "grids=1", {""}},
+        {"vqvae2", "grids=2", {"level 0 (2x2)", "level 1 (4x4)"}},
+        {"vqvae2",
+         "grids=2 quantizer=residual depth=2",
+         {"level 0 (2x2), depth 1", "level 0 (2x2), depth 2", "level 1 (4x4), depth 1", "level 1 (4x4), depth 2"}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[RUN_BOOK_NAME], settings[128];
+        snprintf(settings, sizeof settings, "batch=8 %s", cases[i].settings);
+        model_of m = model_of_recipe(cases[i].recipe, settings);
+        int n = 0;
+        model_build(&m);
+        while (n < 4 && cases[i].names[n]) n++;
+        assert_int_equal(run_books(m.run), n);
+        for (int book = 0; book < n; book++) {
+            run_book_name(m.run, book, name);
+            assert_string_equal(name, cases[i].names[book]);
+        }
+        model_free(&m);
+    }
+}
+
 static void contradicting_options_are_refused(void **state)
 {
     (void)state;
@@ -341,6 +375,7 @@ int main(void)
         cmocka_unit_test(clipping_bounds_the_norm_of_all_gradients),
         cmocka_unit_test(biases_and_codebooks_do_not_decay),
         cmocka_unit_test(every_optimizer_and_schedule_learns),
+        cmocka_unit_test(codebooks_are_named_by_what_they_are_of),
         cmocka_unit_test(contradicting_options_are_refused),
         cmocka_unit_test(averages_follow_the_weights),
         cmocka_unit_test(no_update_with_a_gradient_that_is_not_finite),

@@ -134,7 +134,9 @@ typedef struct nn_quantized {
     /* [books,K] how often each code was used in this batch, apart for every depth, head or scale; NULL: continuous */
     ag_tensor *counts;
     int books;
+    const char *part; /* what a row of counts is of where there are several codes a position: "depth", "head" */
     int64_t segments[NN_MOST_SCALARS]; /* codes of an image are [L]: how many belong to each scale; 0: [...,depth] */
+    int64_t map_rows[NN_MOST_SCALARS]; /* rows of the map of each scale */
     ag_tensor *rows; /* [...,d] what is compared with the codebook, for nn_quantizer_start; NULL: no codebook */
     nn_quantized_term terms[NN_MOST_TERMS];
     int n_terms;
@@ -159,6 +161,8 @@ ag_tensor *nn_quantized_counter_of(const nn_quantized *q, const char *name);
 
 /* Which row of counts the i-th code of an image belongs to. */
 int nn_quantized_book(const nn_quantized *q, int64_t i);
+/* What row `book` of the counts is of, for people: "depth 1", "head 2", "4x4" (rows x columns of a map); "" if there is only one. */
+void nn_quantized_book_name(const nn_quantized *q, int book, char *out, size_t size);
 
 /* Does the codebook start from data? Then: sets codebook, counts and sums of the quantizer of scope name `name` from n rows (the
  * values of nn_quantized.rows). Errors: AG_ERR_FAILED if there is no codebook of that name. */
