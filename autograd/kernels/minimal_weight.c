@@ -15,13 +15,16 @@
 
 /* Whole vectors and whole register tiles. */
 enum { ROW_STEP = K_ROWS == 6 ? (VL > 2 ? 3 * VL : 6) : VL > K_ROWS ? VL : K_ROWS };
-enum { FEW = 64, FEW_COLUMNS = 32, FEW_TILES = 32, COLUMNS = 128, TILES = 96, SUM_BYTES = 1800 << 10 };
-enum { UNITS = 32, LEAST_TILES = 32 };
+enum { FEW = 64, FEW_COLUMNS = 32, FEW_TILES = 32, COLUMNS = 128, TILES = 96, SUM_BYTES = 2400 << 10 };
+/* Units where there are many tiles, and where there are few: finishing a unit costs as much as 16 tiles. */
+enum { UNITS = 32, MANY_TILES = 128, LEAST_UNITS = 8, LEAST_TILES = 32 };
 
 typedef struct plan {
     int64_t down, across, splits;
     int64_t rows, columns, tiles; /* of a block */
     int64_t v_step, d_step, m_step;
+    bool
+        few; /* channels: V, D and M of some tiles fit the second-level cache, and so do the pixels of the next tiles */
     bool ragged; /* the last block's register tiles read rows that no transform writes */
     size_t v_bytes, d_bytes, m_bytes, w_bytes;
 } plan;
@@ -30,7 +33,8 @@ static plan make_plan(const minimal_weight *j)
 {
     const bool few = j->rows <= FEW && j->columns <= FEW;
     const int64_t most = SUM_BYTES / (int64_t)sizeof(real) / (j->frequencies * COLUMNS) / FEW * FEW;
-    plan p = {.down = k_blocks(j->rows, k_max(most, FEW)),
+    plan p = {.few = few,
+              .down = k_blocks(j->rows, k_max(most, FEW)),
               .across = k_blocks(j->columns, few ? FEW_COLUMNS : COLUMNS),
               .tiles = few ? FEW_TILES : TILES};
     p.rows = k_blocks(k_blocks(j->rows, p.down), ROW_STEP) * ROW_STEP;
@@ -39,7 +43,9 @@ static plan make_plan(const minimal_weight *j)
     p.across = k_blocks(j->columns, p.columns);
     const int64_t last = j->rows - (p.down - 1) * p.rows;
     p.ragged = k_blocks(last, K_ROWS) * K_ROWS > k_panel_columns(last);
-    p.splits = k_max(k_min(k_blocks(UNITS, p.down * p.across), j->tiles / LEAST_TILES), 1);
+    const int64_t blocks = p.down * p.across, tiles = j->tiles->count;
+    p.splits = k_max(k_min(k_blocks(UNITS, blocks), tiles / MANY_TILES), 1);
+    p.splits = k_max(k_min(k_blocks(LEAST_UNITS, blocks), tiles / LEAST_TILES), p.splits);
     p.v_step = p.tiles * p.rows + VL; /* not a multiple of 4 KiB, which would share a cache set */
     p.d_step = p.tiles * p.columns + VL;
     p.m_step = p.rows * p.columns;
@@ -69,24 +75,28 @@ static unit find_unit(const minimal_weight *j, const plan *p, int64_t i)
     unit u = {.row = block / p->across * p->rows, .column = block % p->across * p->columns};
     u.rows = k_min(p->rows, j->rows - u.row);
     u.columns = k_min(p->columns, j->columns - u.column);
-    u.tile = j->tiles * split / p->splits;
-    u.end = j->tiles * (split + 1) / p->splits;
+    u.tile = j->tiles->count * split / p->splits;
+    u.end = j->tiles->count * (split + 1) / p->splits;
     return u;
 }
 
 /* M[f][panel][row][lane] = or += V[f]^T D[f] */
 static void multiply(const minimal_weight *j, const plan *p, const unit *u, const real *v, const real *d, int64_t tiles,
-                     bool first, real *m)
+                     bool first, const ahead next[2], real *m)
 {
+    const int64_t shares = j->frequencies * k_blocks(u->columns, K_PANEL) * k_blocks(u->rows, K_ROWS);
+    int64_t share = 0;
     for (int f = 0; f < j->frequencies; f++, v += p->v_step, d += p->d_step, m += p->m_step)
         for (int64_t column = 0; column < u->columns; column += K_PANEL) {
             const int64_t lanes = k_min(K_PANEL, k_panel_columns(u->columns) - column);
             real *to = m + column * p->rows;
-            for (int64_t row = 0; row < u->rows; row += K_ROWS, to += K_ROWS * lanes)
+            for (int64_t row = 0; row < u->rows; row += K_ROWS, to += K_ROWS * lanes, share++) {
+                for (int i = 0; p->few && i < 2; i++) ask_for(&next[i], share, shares);
                 if (lanes > VL)
                     minimal_add(v + row, p->rows, d + column, p->columns, tiles, first, to, 2);
                 else
                     minimal_add(v + row, p->rows, d + column, p->columns, tiles, first, to, 1);
+            }
         }
 }
 
@@ -102,13 +112,20 @@ static void finish_unit(const minimal_weight *j, const plan *p, const unit *u, c
 
 static void run_unit(const minimal_weight *j, const plan *p, const unit *u, real *v, real *d, real *m, real *w)
 {
+    ahead next[] = {j->x, j->y};
+    next[1].channel = u->column, next[1].channels = u->columns;
+    if (j->rows == j->x.c) next[0].channel = u->row, next[0].channels = u->rows;
     for (int64_t t = u->tile; t < u->end; t += p->tiles) {
         const int64_t tiles = k_min(p->tiles, u->end - t);
+        for (int i = 0; i < 2; i++) {
+            next[i].first = k_min(t + tiles, j->tiles->count);
+            next[i].count = k_min(p->tiles, j->tiles->count - next[i].first);
+        }
         for (int64_t i = 0; i < tiles; i++) {
             j->source(j->self, t + i, u->row, u->rows, p->v_step, v + i * p->rows);
             j->gradient(j->self, t + i, u->column, u->columns, p->d_step, d + i * p->columns);
         }
-        multiply(j, p, u, v, d, tiles, t == u->tile, m);
+        multiply(j, p, u, v, d, tiles, t == u->tile, next, m);
     }
     finish_unit(j, p, u, m, w);
 }

@@ -2,14 +2,16 @@
 #ifndef KERNELS_MINIMAL_WEIGHT_H
 #define KERNELS_MINIMAL_WEIGHT_H
 
-#include "vector.h"
+#include "window.h"
 
 /* One such gradient. `self` is handed on to the transforms. */
 typedef struct minimal_weight {
     const void *self;
     int frequencies;
-    int64_t tiles, rows, columns; /* source channels, result channels */
-    int64_t numel;                /* of the weight */
+    const tiling *tiles;
+    int64_t rows, columns; /* source channels (of all phases), result channels */
+    int64_t numel;         /* of the weight */
+    ahead x, y;            /* the pixels of source and results, all channels */
     /* v[f * step + i] = transformed source, channels first + i for i < count (whole vectors are written, zero beyond the last) */
     void (*source)(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *v);
     /* d[f * step + i] = transformed gradient of the results, alike */

@@ -9,49 +9,67 @@
 
 #include <omp.h>
 
-enum { SPAN = MOST - 1, BLOCK_BYTES = 640 << 10 };
+enum { TILE = 3, SPAN = 4 };
 
-/* v_step in pairs, m_step in reals. */
-static plan map_plan(const k_conv *c, bool input)
+/* ---- one-dimensional transforms, F(3,2), points 0, 1, -1, inf --------------------------------------------------------- */
+
+/* B^T x, 4 -> 4 */
+K_INLINE void source3(const kv *x, kv *y)
 {
-    plan p = input ? grid(c, SMALL, (c->h + c->top + 1) / 2, (c->w + c->left + 1) / 2) : grid(c, SMALL, c->ho, c->wo);
-    p.rows = input ? c->b : PHASES * c->a;
-    p.columns = input ? PHASES * c->a : c->b;
-    const int64_t tile_bytes = p.frequencies * (p.rows / PAIR + p.columns) * (int64_t)sizeof(real);
-    p.block = k_max(k_min(BLOCK_BYTES / tile_bytes / K_ROWS, 8), 1) * K_ROWS;
-    p.v_step = p.block * p.rows / PAIR + VL;
-    p.m_step = p.block * p.columns + VL;
-    p.u_bytes = k_align((size_t)(p.frequencies * p.rows / PAIR * p.columns) * sizeof(k_pair));
-    p.v_bytes = k_align((size_t)(p.frequencies * p.v_step) * sizeof(k_pair));
-    p.m_bytes = k_align((size_t)(p.frequencies * p.m_step) * sizeof(real));
-    return p;
+    y[0] = x[2] - x[0];
+    y[1] = x[1] + x[2];
+    y[2] = x[2] - x[1];
+    y[3] = x[3] - x[1];
+}
+
+/* G x, 2 -> 4 */
+K_INLINE void weight3(const kv *x, kv *y)
+{
+    y[0] = -x[0];
+    y[1] = (x[0] + x[1]) * (real)0.5;
+    y[2] = (x[0] - x[1]) * (real)0.5;
+    y[3] = x[1];
+}
+
+/* A^T x, 4 -> 3 */
+K_INLINE void result3(const kv *x, kv *y)
+{
+    y[0] = x[0] + x[1] + x[2];
+    y[1] = x[1] - x[2];
+    y[2] = x[1] + x[2] + x[3];
 }
 
 /* ---- sources and weights --------------------------------------------------------------------------------------------------- */
 
-/* 4x4 pixels of VL source channels from `row` on: of the phases of x side by side, or of y. */
-K_INLINE void load_source(const k_conv *c, bool input, const real *source, const place *at, int64_t row,
-                          kv d[MOST][MOST])
+/* V and U in pairs of channels. */
+static plan map_plan(const k_conv *c, bool input)
 {
-    const int64_t phase = input ? 0 : row / c->a;
-    const real *image =
-        source + (input ? at->image * c->ho * c->wo * c->b + row : at->image * c->h * c->w * c->a + row % c->a);
-    for (int i = 0; i < SPAN; i++)
-        for (int j = 0; j < SPAN; j++)
-            d[i][j] = input ? pixel(image, c->ho, c->wo, c->b, at->y + i - 1, at->x + j - 1)
-                            : pixel(image, c->h, c->w, c->a, 2 * (at->y + i) + phase / 2 - c->top,
-                                    2 * (at->x + j) + phase % 2 - c->left);
+    const tiling tiles = input ? tiles_of(c->n, (c->h + c->top + 1) / 2, (c->w + c->left + 1) / 2, TILE)
+                               : tiles_of(c->n, c->ho, c->wo, TILE);
+    return plan_blocks(tiles, input ? c->b : PHASES * c->a, input ? PHASES * c->a : c->b, 1, PAIR);
+}
+
+/* 4x4 pixels: of a phase of x, or of y from one before the tile on. */
+K_INLINE window source_window(const k_conv *c, bool input, const real *source, const place *at, int phase)
+{
+    if (input)
+        return window_at(source + at->image * c->ho * c->wo * c->b, c->ho, c->wo, c->b, at->y - 1, at->x - 1, 1, SPAN);
+    return window_at(source + at->image * c->h * c->w * c->a, c->h, c->w, c->a, 2 * at->y + phase / 2 - c->top,
+                     2 * at->x + phase % 2 - c->left, 2, SPAN);
 }
 
 static void transform_source(const k_conv *c, const plan *p, bool input, const real *source, int64_t tile, k_pair *v)
 {
-    const place at = tile_place(p, tile);
-    for (int64_t row = 0; row < p->rows; row += VL) {
-        kv d[MOST][MOST], out[MOST][MOST];
-        load_source(c, input, source, &at, row, d);
-        both_axes(source3, SPAN, SPAN, d, out);
-        for (int i = 0; i < SPAN; i++)
-            for (int j = 0; j < SPAN; j++) k_pairs_of_vector(out[i][j], v + (i * SPAN + j) * p->v_step + row / PAIR);
+    const place at = tile_place(&p->tiles, tile);
+    const int64_t channels = input ? c->b : c->a;
+    for (int phase = 0; phase < (input ? 1 : PHASES); phase++) {
+        const window o = source_window(c, input, source, &at, phase);
+        for (int64_t channel = 0; channel < channels; channel += VL, v += VL / PAIR) {
+            kv out[MOST][MOST];
+            window_transform(source3, SPAN, SPAN, &o, channel, VL, out);
+            for (int i = 0; i < SPAN; i++)
+                for (int j = 0; j < SPAN; j++) k_pairs_of_vector(out[i][j], v + (i * SPAN + j) * p->v_step);
+        }
     }
 }
 
@@ -102,25 +120,17 @@ static void multiply(const plan *p, const k_pair *v, const k_pair *u, int64_t ti
             }
 }
 
-static void finish_y(const k_conv *c, const plan *p, const real *m, int64_t tile, const k_epilogue *e, real *y)
+/* Of input: the columns are the pixels of the four phases. */
+static void finish(const k_conv *c, const plan *p, bool input, int64_t tile, const real *m, const k_epilogue *e,
+                   real *to)
 {
-    const place at = tile_place(p, tile);
-    for (int64_t channel = 0; channel < c->b; channel += VL) {
-        kv x[MOST][MOST], out[MOST][MOST];
-        const kv bias = load_bias(e, channel);
-        load_frequencies(SPAN, m + channel, p->m_step, x);
-        both_axes(result3, SPAN, SMALL, x, out);
-        for (int64_t i = 0; i < k_min(SMALL, c->ho - at.y); i++)
-            for (int64_t j = 0; j < k_min(SMALL, c->wo - at.x); j++)
-                store_result(e, out[i][j], bias, ((at.image * c->ho + at.y + i) * c->wo + at.x + j) * c->b + channel,
-                             y);
+    const place at = tile_place(&p->tiles, tile);
+    const target y = {at.image, c->ho, c->wo, c->b, at.y, at.x, 1};
+    for (int64_t column = 0; column < p->columns; column += VL) {
+        const int64_t phase = input ? column / c->a : 0;
+        const target x = {at.image, c->h, c->w, c->a, 2 * at.y + phase / 2 - c->top, 2 * at.x + phase % 2 - c->left, 2};
+        finish_vector(result3, TILE, m + column, p->m_step, input ? &x : &y, column - phase * c->a, e, to);
     }
-}
-
-static size_t map_scratch(const k_conv *c, bool input)
-{
-    const plan p = map_plan(c, input);
-    return 64 + p.u_bytes + (size_t)omp_get_max_threads() * (p.v_bytes + p.m_bytes);
 }
 
 static void map_run(const k_conv *c, bool input, const real *source, const real *w, const k_epilogue *e, real *to,
@@ -134,29 +144,35 @@ static void map_run(const k_conv *c, bool input, const real *source, const real 
         char *room = own + (size_t)omp_get_thread_num() * (p.v_bytes + p.m_bytes);
         k_pair *v = (k_pair *)room;
         real *m = (real *)(room + p.v_bytes);
-        memset(v, 0, p.v_bytes); /* a block with fewer tiles multiplies what is there */
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < p.columns / VL; i++) transform_w(c, &p, input, w, i, u);
 #pragma omp for schedule(dynamic)
-        for (int64_t first = 0; first < p.tiles; first += p.block) {
-            const int64_t tiles = k_min(p.block, p.tiles - first);
+        for (int64_t first = 0; first < p.tiles.count; first += p.block) {
+            const int64_t tiles = k_min(p.block, p.tiles.count - first);
             for (int64_t i = 0; i < tiles; i++)
                 transform_source(c, &p, input, source, first + i, v + i * (p.rows / PAIR));
             multiply(&p, v, u, tiles, m);
-            for (int64_t i = 0; i < tiles; i++)
-                (input ? finish_x : finish_y)(c, &p, m + i * p.columns, first + i, e, to);
+            for (int64_t i = 0; i < tiles; i++) finish(c, &p, input, first + i, m + i * p.columns, e, to);
         }
     }
 }
 
-size_t K(stride2_forward_bf16_scratch)(const k_conv *c) { return map_scratch(c, false); }
+size_t K(stride2_forward_bf16_scratch)(const k_conv *c)
+{
+    const plan p = map_plan(c, false);
+    return plan_scratch(&p, omp_get_max_threads());
+}
 
 void K(stride2_forward_bf16)(const k_conv *c, const real *x, const real *w, const k_epilogue *e, real *y, void *scratch)
 {
     map_run(c, false, x, w, e, y, scratch);
 }
 
-size_t K(stride2_input_bf16_scratch)(const k_conv *c) { return map_scratch(c, true); }
+size_t K(stride2_input_bf16_scratch)(const k_conv *c)
+{
+    const plan p = map_plan(c, true);
+    return plan_scratch(&p, omp_get_max_threads());
+}
 
 void K(stride2_input_bf16)(const k_conv *c, const real *y, const real *w, const k_epilogue *e, real *x, void *scratch)
 {

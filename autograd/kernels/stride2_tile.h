@@ -1,43 +1,16 @@
-/* What the products of stride2.c and stride2_bf16.c share: one-dimensional transforms, tiles, taps, results. */
+/* What the products of stride2.c and stride2_bf16.c share: transforms of both axes, blocks of tiles, taps, results. */
 #ifndef KERNELS_STRIDE2_TILE_H
 #define KERNELS_STRIDE2_TILE_H
 
 #include "stride2.h"
-#include "vector.h"
+#include "window.h"
 
-enum { PHASES = 4, LARGE = 4, SMALL = 3, MOST = 5 };
+enum { PHASES = 4, MOST = WINDOW };
 
-/* ---- one-dimensional transforms -------------------------------------------------------------------------------------- */
-
-/* A function from a few vectors to a few vectors. */
-typedef void side(const kv *x, kv *y);
-
-/* F(3,2), points 0, 1, -1, inf: B^T x, 4 -> 4; G x, 2 -> 4; A^T x, 4 -> 3 */
-K_INLINE void source3(const kv *x, kv *y)
-{
-    y[0] = x[2] - x[0];
-    y[1] = x[1] + x[2];
-    y[2] = x[2] - x[1];
-    y[3] = x[3] - x[1];
-}
-
-K_INLINE void weight3(const kv *x, kv *y)
-{
-    y[0] = -x[0];
-    y[1] = (x[0] + x[1]) * (real)0.5;
-    y[2] = (x[0] - x[1]) * (real)0.5;
-    y[3] = x[1];
-}
-
-K_INLINE void result3(const kv *x, kv *y)
-{
-    y[0] = x[0] + x[1] + x[2];
-    y[1] = x[1] - x[2];
-    y[2] = x[1] + x[2] + x[3];
-}
+/* ---- transforms ---------------------------------------------------------------------------------------------------------- */
 
 /* The transform of both axes: from [in][in] to [out][out]. */
-K_INLINE void both_axes(side *f, const int in, const int out, kv x[MOST][MOST], kv y[MOST][MOST])
+K_INLINE void both_axes(window_side *f, const int in, const int out, kv x[MOST][MOST], kv y[MOST][MOST])
 {
     kv half[MOST][MOST], line[MOST], done[MOST];
 #pragma GCC unroll 5
@@ -55,49 +28,53 @@ K_INLINE void both_axes(side *f, const int in, const int out, kv x[MOST][MOST], 
 /* y[f] = to[f * step], f = i * n + j */
 K_INLINE void store_frequencies(const int n, kv y[MOST][MOST], int64_t step, real *to)
 {
+#pragma GCC unroll 5
     for (int i = 0; i < n; i++)
+#pragma GCC unroll 5
         for (int j = 0; j < n; j++) k_store(to + (i * n + j) * step, y[i][j]);
 }
 
 K_INLINE void load_frequencies(const int n, const real *from, int64_t step, kv x[MOST][MOST])
 {
+#pragma GCC unroll 5
     for (int i = 0; i < n; i++)
+#pragma GCC unroll 5
         for (int j = 0; j < n; j++) x[i][j] = k_load(from + (i * n + j) * step);
 }
 
-/* ---- tiles ------------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------------------------------------- */
 
-/* The images' tiles, and the memory of one product. */
+/* The tiles, and the memory of one product, of which there are `products` with weights of their own. */
 typedef struct plan {
-    int tile, frequencies;
-    int64_t down, across, tiles; /* of an image, in a row, in all */
-    int64_t block;               /* tiles at a time */
-    int64_t rows, columns;       /* channels of the source and of the result */
-    int64_t v_step, m_step;      /* reals from frequency to frequency */
+    tiling tiles;
+    int frequencies;
+    int64_t block;         /* tiles at a time: source and result stay in the second-level cache */
+    int64_t rows, columns; /* channels of the source and of the result */
+    int64_t v_step,
+        m_step; /* units from frequency to frequency, not a multiple of 4 KiB, which would share a cache set */
     size_t u_bytes, v_bytes, m_bytes;
 } plan;
 
-static inline plan grid(const k_conv *c, int tile, int64_t h, int64_t w)
+enum { BLOCK_BYTES = 640 << 10 };
+
+/* `pair`: source channels in a unit of 4 (or 8) bytes of V and U. */
+static inline plan plan_blocks(tiling tiles, int64_t rows, int64_t columns, int products, int pair)
 {
     plan p = {
-        .tile = tile, .frequencies = (tile + 1) * (tile + 1), .down = k_blocks(h, tile), .across = k_blocks(w, tile)};
-    p.tiles = c->n * p.down * p.across;
+        .tiles = tiles, .frequencies = (int)((tiles.size + 1) * (tiles.size + 1)), .rows = rows, .columns = columns};
+    const int64_t tile_bytes = p.frequencies * (rows / pair + columns) * (int64_t)sizeof(real);
+    p.block = k_max(k_min(BLOCK_BYTES / tile_bytes / K_ROWS, 8), 1) * K_ROWS;
+    p.v_step = p.block * rows / pair + VL;
+    p.m_step = p.block * columns + VL;
+    p.u_bytes = k_align((size_t)(products * p.frequencies * rows / pair * columns) * sizeof(real));
+    p.v_bytes = k_align((size_t)(p.frequencies * p.v_step) * sizeof(real));
+    p.m_bytes = k_align((size_t)(p.frequencies * p.m_step) * sizeof(real));
     return p;
 }
 
-typedef struct place {
-    int64_t image, y, x;
-} place;
-
-static inline place tile_place(const plan *p, int64_t tile)
+static inline size_t plan_scratch(const plan *p, int threads)
 {
-    return (place){tile / p->across / p->down, tile / p->across % p->down * p->tile, tile % p->across * p->tile};
-}
-
-/* Pixel (y,x) of an image [h,w,channels], VL channels of it; zero outside. */
-K_INLINE kv pixel(const real *image, int64_t h, int64_t w, int64_t channels, int64_t y, int64_t x)
-{
-    return y < 0 || y >= h || x < 0 || x >= w ? (kv){0} : k_load(image + (y * w + x) * channels);
+    return 64 + p->u_bytes + (size_t)threads * (p->v_bytes + p->m_bytes);
 }
 
 enum { AT_ONCE = 4 }; /* rows; there are multiples of 16 */
@@ -131,22 +108,29 @@ K_INLINE kv load_bias(const k_epilogue *e, int64_t channel)
     return e && e->bias ? k_load(e->bias + channel) : (kv){0};
 }
 
-static inline void finish_x(const k_conv *c, const plan *p, const real *m, int64_t tile, const k_epilogue *e, real *x)
+/* The results of a tile: pixels `step` apart of an image [h,w,c], from (y,x) on; those outside it are dropped. */
+typedef struct target {
+    int64_t image, h, w, c, y, x, step;
+} target;
+
+/* VL channels from `channel` on: f over both axes of the frequencies, then bias, residual and activation. */
+K_INLINE void finish_vector(window_side *f, const int size, const real *m, int64_t m_step, const target *t,
+                            int64_t channel, const k_epilogue *e, real *to)
 {
-    const place at = tile_place(p, tile);
-    for (int64_t column = 0; column < p->columns; column += VL) {
-        const int phase = (int)(column / c->a);
-        const int64_t channel = column % c->a;
-        kv in[MOST][MOST], out[MOST][MOST];
-        const kv bias = load_bias(e, channel);
-        load_frequencies(MOST - 1, m + column, p->m_step, in);
-        both_axes(result3, MOST - 1, SMALL, in, out);
-        for (int64_t i = 0; i < SMALL; i++)
-            for (int64_t j = 0; j < SMALL; j++) {
-                const int64_t iy = 2 * (at.y + i) + phase / 2 - c->top, ix = 2 * (at.x + j) + phase % 2 - c->left;
-                if (iy < 0 || iy >= c->h || ix < 0 || ix >= c->w) continue;
-                store_result(e, out[i][j], bias, ((at.image * c->h + iy) * c->w + ix) * c->a + channel, x);
-            }
+    kv x[MOST][MOST], out[MOST][MOST];
+    const kv bias = load_bias(e, channel);
+    load_frequencies(size + 1, m, m_step, x);
+    both_axes(f, size + 1, size, x, out);
+#pragma GCC unroll 4
+    for (int i = 0; i < size; i++) {
+        const int64_t y = t->y + i * t->step;
+        if (y < 0 || y >= t->h) continue;
+#pragma GCC unroll 4
+        for (int j = 0; j < size; j++) {
+            const int64_t column = t->x + j * t->step;
+            if (column >= 0 && column < t->w)
+                store_result(e, out[i][j], bias, ((t->image * t->h + y) * t->w + column) * t->c + channel, to);
+        }
     }
 }
 

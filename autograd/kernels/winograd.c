@@ -11,7 +11,7 @@
  *   Y    = A^T M A          plus bias, residual, activation
  *
  * A block has as many tiles as keep V and M in the second-level cache. Rounding: with the points 0, +-1, +-2 and inf the error in
- * float is at most four times the bound on that of the direct sum (tests/test_kernels.c). */
+ * float is at most six times the bound on that of the direct sum (tests/test_kernels.c). */
 #include "minimal.h"
 #include "winograd_tile.h"
 
@@ -21,8 +21,9 @@ enum { BLOCK_BYTES = 640 << 10 };
 
 static bool worthwhile(const winograd *m)
 {
-    const int64_t tiles = k_blocks(m->out_h, TILE) * k_blocks(m->out_w, TILE);
-    return m->c >= 16 && m->b >= 16 && m->n * tiles >= 8 && m->out_h * m->out_w * 3 >= tiles * TILE * TILE * 2;
+    const tiling t = winograd_tiles(m);
+    const int64_t whole = t.count * TILE * TILE;
+    return m->c >= 16 && m->b >= 16 && t.count >= 8 && m->n * m->out_h * m->out_w * 3 >= whole * 2;
 }
 
 bool K(winograd_possible)(const k_conv *c)
@@ -45,7 +46,7 @@ bool K(winograd_input)(const k_conv *c, winograd *out)
 /* ---- blocks and scratch ----------------------------------------------------------------------------------------------- */
 
 typedef struct plan {
-    int64_t tiles;   /* in all */
+    tiling tiles;
     int64_t block;   /* tiles in a block, a multiple of K_ROWS */
     int64_t width;   /* source channels as whole vectors */
     int64_t columns; /* result channels as panels */
@@ -56,8 +57,7 @@ typedef struct plan {
 
 static plan make_plan(const winograd *m)
 {
-    plan p = {.width = k_panel_columns(m->c), .columns = k_panel_columns(m->b)};
-    p.tiles = m->n * k_blocks(m->out_h, TILE) * k_blocks(m->out_w, TILE);
+    plan p = {.tiles = winograd_tiles(m), .width = k_panel_columns(m->c), .columns = k_panel_columns(m->b)};
     const int64_t fit = (int64_t)(BLOCK_BYTES / sizeof(real)) / (F * (p.width + p.columns));
     p.block = k_max(k_min(fit / K_ROWS, 8), 1) * K_ROWS;
     p.v_step = p.block * p.width + VL;
@@ -136,10 +136,13 @@ static void transform_weights(const winograd *m, const plan *p, const real *w, i
 
 /* ---- M: products ------------------------------------------------------------------------------------------------------ */
 
-static void multiply(const winograd *m, const plan *p, const real *v, const real *u, int64_t rows, real *to)
+static void multiply(const winograd *m, const plan *p, const real *v, const real *u, int64_t rows, const ahead next[2],
+                     real *to)
 {
+    const int64_t panels = k_blocks(p->columns, K_PANEL);
     for (int f = 0; f < F; f++)
         for (int64_t column = 0; column < p->columns; column += K_PANEL) {
+            for (int i = 0; i < 2; i++) ask_for(&next[i], f * panels + column / K_PANEL, F * panels);
             const real *panel = u + f * m->c * p->columns + column * m->c;
             for (int64_t row = 0; row < rows; row += K_ROWS) {
                 const real *from = v + f * p->v_step + row * p->width;
@@ -164,6 +167,7 @@ K_INLINE void result_side(const kv *x, kv *y)
     y[3] = b + d * 8 + x[5];
 }
 
+/* y at `at` = activation(sum + residual): a vector, or fewer lanes. */
 K_INLINE void store_result(const k_epilogue *e, kv sum, int64_t at, int64_t lanes, real *y)
 {
     kv residual = {0};
@@ -173,29 +177,56 @@ K_INLINE void store_result(const k_epilogue *e, kv sum, int64_t at, int64_t lane
     memcpy(y + at, &sum, (size_t)lanes * sizeof(real));
 }
 
+K_INLINE void result_vector(const winograd *m, const place *at, const real *from, int64_t step, int64_t channel,
+                            int64_t lanes, const k_epilogue *e, real *y)
+{
+    kv half[TILE][SPAN], column[SPAN], out[TILE], bias = {0};
+    if (e && e->bias) memcpy(&bias, e->bias + channel, (size_t)lanes * sizeof(real));
+#pragma GCC unroll 6
+    for (int x = 0; x < SPAN; x++) {
+#pragma GCC unroll 6
+        for (int f = 0; f < SPAN; f++) column[f] = k_load(from + (f * SPAN + x) * step + channel);
+        result_side(column, out);
+#pragma GCC unroll 4
+        for (int i = 0; i < TILE; i++) half[i][x] = out[i];
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < TILE; i++) {
+        const int64_t to = ((at->image * m->out_h + at->y + i) * m->out_w + at->x) * m->b + channel;
+        result_side(half[i], out);
+#pragma GCC unroll 4
+        for (int j = 0; j < TILE; j++)
+            if (at->y + i < m->out_h && at->x + j < m->out_w) store_result(e, out[j] + bias, to + j * m->b, lanes, y);
+    }
+}
+
 static void transform_result(const winograd *m, const plan *p, const real *from, int64_t tile, const k_epilogue *e,
                              real *y)
 {
-    const place at = tile_place(m, tile);
-    const int64_t rows = k_min(TILE, m->out_h - at.y), columns = k_min(TILE, m->out_w - at.x);
-    for (int64_t channel = 0; channel < m->b; channel += VL) {
-        const int64_t lanes = k_min(VL, m->b - channel);
-        kv half[TILE][SPAN], column[SPAN], out[TILE], bias = {0};
-        if (e && e->bias) memcpy(&bias, e->bias + channel, (size_t)lanes * sizeof(real));
-        for (int x = 0; x < SPAN; x++) {
-            for (int f = 0; f < SPAN; f++) column[f] = k_load(from + (f * SPAN + x) * p->m_step + channel);
-            result_side(column, out);
-            for (int i = 0; i < TILE; i++) half[i][x] = out[i];
-        }
-        for (int64_t i = 0; i < rows; i++) {
-            const int64_t to = ((at.image * m->out_h + at.y + i) * m->out_w + at.x) * m->b + channel;
-            result_side(half[i], out);
-            if (lanes == VL)
-                for (int64_t j = 0; j < columns; j++) store_result(e, out[j] + bias, to + j * m->b, VL, y);
-            else
-                for (int64_t j = 0; j < columns; j++) store_result(e, out[j] + bias, to + j * m->b, lanes, y);
-        }
+    const place at = tile_place(&p->tiles, tile);
+    for (int64_t channel = 0; channel < m->b; channel += VL)
+        if (m->b - channel >= VL)
+            result_vector(m, &at, from, p->m_step, channel, VL, e, y);
+        else
+            result_vector(m, &at, from, p->m_step, channel, m->b - channel, e, y);
+}
+
+/* A block of tiles; while it is multiplied, its results and the source of the block that this thread is likely to do next come nearer. */
+static void run_block(const winograd *m, const plan *p, int64_t first, const real *source, const real *u, real *v,
+                      real *products, const k_epilogue *e, real *y)
+{
+    const int64_t tiles = k_min(p->block, p->tiles.count - first);
+    const int64_t then = k_min(first + p->block * omp_get_num_threads(), p->tiles.count);
+    const ahead next[] = {
+        {&p->tiles, y, m->out_h, m->out_w, m->b, 1, 0, m->b, first, tiles},
+        {&p->tiles, source, m->h, m->w, m->c, 1, 0, m->c, then, k_min(p->block, p->tiles.count - then)},
+    };
+    for (int64_t i = 0; i < tiles; i++) {
+        const place at = tile_place(&p->tiles, first + i);
+        transform_source(m, source, &at, 0, m->c, p->v_step, v + i * p->width);
     }
+    multiply(m, p, v, u, tiles, next, products);
+    for (int64_t i = 0; i < tiles; i++) transform_result(m, p, products + i * p->columns, first + i, e, y);
 }
 
 void K(winograd_run)(const winograd *m, const real *source, const real *w, const k_epilogue *e, real *y, void *scratch)
@@ -210,12 +241,7 @@ void K(winograd_run)(const winograd *m, const real *source, const real *w, const
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < p.columns / VL; i++) transform_weights(m, &p, w, i, u);
 #pragma omp for schedule(dynamic)
-        for (int64_t first = 0; first < p.tiles; first += p.block) {
-            const int64_t tiles = k_min(p.block, p.tiles - first);
-            for (int64_t i = 0; i < tiles; i++)
-                transform_source(m, source, first + i, 0, m->c, p.v_step, v + i * p.width);
-            multiply(m, &p, v, u, tiles, products);
-            for (int64_t i = 0; i < tiles; i++) transform_result(m, &p, products + i * p.columns, first + i, e, y);
-        }
+        for (int64_t first = 0; first < p.tiles.count; first += p.block)
+            run_block(m, &p, first, source, u, v, products, e, y);
     }
 }

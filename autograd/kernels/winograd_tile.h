@@ -2,6 +2,7 @@
 #ifndef KERNELS_WINOGRAD_TILE_H
 #define KERNELS_WINOGRAD_TILE_H
 
+#include "window.h"
 #include "winograd.h"
 
 enum { F = 36, TILE = 4, SPAN = 6 };
@@ -18,55 +19,63 @@ K_INLINE void source_side(const kv *x, kv *y)
     y[5] = x[1] * 4 - x[3] * 5 + x[5];
 }
 
-/* Where a tile lies. */
-typedef struct place {
-    int64_t image, y, x;
-} place;
+static inline tiling winograd_tiles(const winograd *m) { return tiles_of(m->n, m->out_h, m->out_w, TILE); }
 
-K_INLINE place tile_place(const winograd *m, int64_t tile)
+/* Two lines of B^T d, six vectors each: 0 and 5, or the pairs 1, 2 and 3, 4, which share their terms. Six lines at a time would not
+ * stay in registers. */
+K_INLINE void source_lines(const window *o, const int first, int64_t channel, int64_t lanes, kv a[SPAN], kv b[SPAN])
 {
-    const int64_t down = k_blocks(m->out_h, TILE), across = k_blocks(m->out_w, TILE);
-    return (place){tile / across / down, tile / across % down * TILE, tile % across * TILE};
-}
-
-/* The 36 pixels of a tile, each `lanes` channels from `channel` on; zero outside the image. */
-K_INLINE void load_source(const winograd *m, const real *source, const place *at, int64_t channel, int64_t lanes,
-                          kv d[SPAN][SPAN])
-{
-    for (int i = 0; i < SPAN; i++) {
-        const int64_t y = at->y + i - m->top;
-        const real *row = source + ((at->image * m->h + y) * m->w) * m->c + channel;
-        for (int j = 0; j < SPAN; j++) {
-            const int64_t x = at->x + j - m->left;
-            d[i][j] = (kv){0};
-            if (y < 0 || y >= m->h || x < 0 || x >= m->w) continue;
-            if (lanes == VL)
-                d[i][j] = k_load(row + x * m->c);
-            else
-                memcpy(&d[i][j], row + x * m->c, (size_t)lanes * sizeof(real));
+#pragma GCC unroll 6
+    for (int j = 0; j < SPAN; j++) {
+        int64_t at;
+        a[j] = b[j] = (kv){0};
+        if (!window_column(o, j, &at)) continue;
+        kv d[SPAN];
+#pragma GCC unroll 6
+        for (int i = 0; i < SPAN; i++)
+            if (first == 0 || (i > 0 && i < SPAN - 1)) d[i] = window_pixel(o, i, at, channel, lanes);
+        if (first == 0) {
+            a[j] = d[0] * 4 - d[2] * 5 + d[4];
+            b[j] = d[1] * 4 - d[3] * 5 + d[5];
+        } else {
+            const kv even = first == 1 ? d[4] - d[2] * 4 : d[4] - d[2];
+            const kv odd = first == 1 ? d[3] - d[1] * 4 : (d[3] - d[1]) * 2;
+            a[j] = even + odd;
+            b[j] = even - odd;
         }
     }
 }
 
-/* v[f * step + i] of one tile, channels first + i for i < count; those beyond the last up to a whole vector become zero. */
-static inline void transform_source(const winograd *m, const real *source, int64_t tile, int64_t first, int64_t count,
-                                    int64_t step, real *v)
+K_INLINE void store_line(const kv *x, int64_t step, real *v)
 {
-    const place at = tile_place(m, tile);
-    for (int64_t channel = first; channel < first + count; channel += VL) {
-        const int64_t lanes = k_min(VL, m->c - channel);
-        kv d[SPAN][SPAN], half[SPAN][SPAN], column[SPAN], out[SPAN];
-        load_source(m, source, &at, channel, lanes, d);
-        for (int x = 0; x < SPAN; x++) {
-            for (int y = 0; y < SPAN; y++) column[y] = d[y][x];
-            source_side(column, out);
-            for (int y = 0; y < SPAN; y++) half[y][x] = out[y];
-        }
-        for (int y = 0; y < SPAN; y++) {
-            source_side(half[y], out);
-            for (int x = 0; x < SPAN; x++) k_store(v + (y * SPAN + x) * step + channel - first, out[x]);
-        }
-    }
+    kv y[SPAN];
+    source_side(x, y);
+#pragma GCC unroll 6
+    for (int i = 0; i < SPAN; i++) k_store(v + i * step, y[i]);
+}
+
+K_INLINE void source_vector(const window *o, int64_t channel, int64_t lanes, int64_t step, real *v)
+{
+    kv a[SPAN], b[SPAN];
+    source_lines(o, 0, channel, lanes, a, b);
+    store_line(a, step, v), store_line(b, step, v + 5 * SPAN * step);
+    source_lines(o, 1, channel, lanes, a, b);
+    store_line(a, step, v + 1 * SPAN * step), store_line(b, step, v + 2 * SPAN * step);
+    source_lines(o, 3, channel, lanes, a, b);
+    store_line(a, step, v + 3 * SPAN * step), store_line(b, step, v + 4 * SPAN * step);
+}
+
+/* v[f * step + i] of the tile at `at`, channels first + i for i < count; those beyond the last up to a whole vector become zero. */
+static inline void transform_source(const winograd *m, const real *source, const place *at, int64_t first,
+                                    int64_t count, int64_t step, real *v)
+{
+    const window o =
+        window_at(source + at->image * m->h * m->w * m->c, m->h, m->w, m->c, at->y - m->top, at->x - m->left, 1, SPAN);
+    for (int64_t channel = first; channel < first + count; channel += VL, v += VL)
+        if (m->c - channel >= VL)
+            source_vector(&o, channel, VL, step, v);
+        else
+            source_vector(&o, channel, m->c - channel, step, v);
 }
 
 #endif

@@ -10,18 +10,20 @@ enum { LEAST_TILES = 16 };
 
 bool K(winograd_weight)(const k_conv *c, winograd *out)
 {
-    return K(winograd_forward)(c, out) && out->n * k_blocks(c->ho, TILE) * k_blocks(c->wo, TILE) >= LEAST_TILES;
+    return K(winograd_forward)(c, out) && winograd_tiles(out).count >= LEAST_TILES;
 }
 
 typedef struct sources {
     const winograd *m;
     const real *x, *y;
+    tiling tiles;
 } sources;
 
 static void source(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *v)
 {
     const sources *s = self;
-    transform_source(s->m, s->x, tile, first, count, step, v);
+    const place at = tile_place(&s->tiles, tile);
+    transform_source(s->m, s->x, &at, first, count, step, v);
 }
 
 /* ---- D: gradients of the results ---------------------------------------------------------------------------------- */
@@ -38,32 +40,28 @@ K_INLINE void gradient_side(const kv *x, kv *y)
     y[5] = x[3];
 }
 
+K_INLINE void gradient_vector(const window *o, int64_t channel, int64_t lanes, int64_t step, real *to)
+{
+    kv d[WINDOW][WINDOW];
+    window_transform(gradient_side, TILE, SPAN, o, channel, lanes, d);
+#pragma GCC unroll 6
+    for (int i = 0; i < SPAN; i++)
+#pragma GCC unroll 6
+        for (int j = 0; j < SPAN; j++) k_store(to + (i * SPAN + j) * step, d[i][j]);
+}
+
 static void gradient(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *to)
 {
     const sources *s = self;
     const winograd *m = s->m;
-    const place at = tile_place(m, tile);
-    for (int64_t channel = first; channel < first + count; channel += VL) {
-        const int64_t lanes = k_min(VL, m->b - channel);
-        kv half[SPAN][TILE], column[TILE], out[SPAN];
-        for (int x = 0; x < TILE; x++) {
-            for (int i = 0; i < TILE; i++) {
-                column[i] = (kv){0};
-                if (at.y + i >= m->out_h || at.x + x >= m->out_w) continue;
-                const real *from = s->y + ((at.image * m->out_h + at.y + i) * m->out_w + at.x + x) * m->b + channel;
-                if (lanes == VL)
-                    column[i] = k_load(from);
-                else
-                    memcpy(&column[i], from, (size_t)lanes * sizeof(real));
-            }
-            gradient_side(column, out);
-            for (int i = 0; i < SPAN; i++) half[i][x] = out[i];
-        }
-        for (int i = 0; i < SPAN; i++) {
-            gradient_side(half[i], out);
-            for (int x = 0; x < SPAN; x++) k_store(to + (i * SPAN + x) * step + channel - first, out[x]);
-        }
-    }
+    const place at = tile_place(&s->tiles, tile);
+    const window o =
+        window_at(s->y + at.image * m->out_h * m->out_w * m->b, m->out_h, m->out_w, m->b, at.y, at.x, 1, TILE);
+    for (int64_t channel = first; channel < first + count; channel += VL, to += VL)
+        if (m->b - channel >= VL)
+            gradient_vector(&o, channel, VL, step, to);
+        else
+            gradient_vector(&o, channel, m->b - channel, step, to);
 }
 
 /* ---- dg ----------------------------------------------------------------------------------------------------------- */
@@ -94,14 +92,17 @@ static void finish(const void *self, const real *sum, int64_t step, int64_t row,
     }
 }
 
-static minimal_weight job(const winograd *m, const sources *s)
+static minimal_weight job(const sources *s)
 {
+    const winograd *m = s->m;
     return (minimal_weight){.self = s,
                             .frequencies = F,
-                            .tiles = m->n * k_blocks(m->out_h, TILE) * k_blocks(m->out_w, TILE),
+                            .tiles = &s->tiles,
                             .rows = m->c,
                             .columns = m->b,
                             .numel = 9 * m->c * m->b,
+                            .x = {&s->tiles, s->x, m->h, m->w, m->c, 1, 0, m->c, 0, 0},
+                            .y = {&s->tiles, s->y, m->out_h, m->out_w, m->b, 1, 0, m->b, 0, 0},
                             .source = source,
                             .gradient = gradient,
                             .finish = finish};
@@ -109,13 +110,14 @@ static minimal_weight job(const winograd *m, const sources *s)
 
 size_t K(winograd_weight_scratch)(const winograd *m)
 {
-    const minimal_weight j = job(m, NULL);
+    const sources s = {m, NULL, NULL, winograd_tiles(m)};
+    const minimal_weight j = job(&s);
     return K(minimal_weight_scratch)(&j);
 }
 
 void K(winograd_weight_run)(const winograd *m, const real *x, const real *y, real *w, void *scratch)
 {
-    const sources s = {m, x, y};
-    const minimal_weight j = job(m, &s);
+    const sources s = {m, x, y, winograd_tiles(m)};
+    const minimal_weight j = job(&s);
     K(minimal_weight_run)(&j, w, scratch);
 }
