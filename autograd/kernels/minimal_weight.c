@@ -23,8 +23,7 @@ typedef struct plan {
     int64_t down, across, splits;
     int64_t rows, columns, tiles; /* of a block */
     int64_t v_step, d_step, m_step;
-    bool
-        few; /* channels: V, D and M of some tiles fit the second-level cache, and so do the pixels of the next tiles */
+    bool few;    /* channels: V, D and M of some tiles and the pixels of the next fit the second-level cache */
     bool ragged; /* the last block's register tiles read rows that no transform writes */
     size_t v_bytes, d_bytes, m_bytes, w_bytes;
 } plan;
