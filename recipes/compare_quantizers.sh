@@ -1,11 +1,11 @@
 #!/bin/sh
 # Every quantizer at 512 codes in one VQ-VAE network, for equal steps over three seeds, as one table.
 #   sh recipes/compare_quantizers.sh TESSERA DATA.h5 FOLDER [STEPS [SETTING...]]     (32x32 images; the same command goes on)
-# STEPS: 2500. SETTING: NAME=VALUE of the network and batch, instead of hidden=64 residual=32 batch=64.
+# STEPS: 1500. SETTING: NAME=VALUE of the network and batch, instead of hidden=64 residual=32 batch=64.
 # residual and multiscale have several codes of 512 a position: see bits per pixel; gaussian and none have no codes.
 set -eu
 [ $# -ge 3 ] || { sed -n '2,5s/^# *//p' "$0" >&2; exit 2; }
-tessera=$1 data=$2 folder=$3 steps=${4:-2500}
+tessera=$1 data=$2 folder=$3 steps=${4:-1500}
 shift $(($# < 4 ? 3 : 4))
 [ $# -gt 0 ] || set -- hidden=64 residual=32 batch=64
 n=$#
