@@ -85,7 +85,7 @@ static void build(run *r, const void *options)
     q[1] = nn_quantize(nn_in(r->root, scopes[1]), ag_sub(z, ag_stop_gradient(t)), &rows, step);
     ag_tensor *b = q[1].latents;
     quantized(r, bottom, 2, scopes, q);
-    vqgan_network_losses(r, o, vqgan_network_decode(r, o, join(r, t, b), true));
+    vqgan_network_losses(r, o, NULL, vqgan_network_decode(r, o, join(r, t, b), true));
 }
 
 static ag_tensor *decode(run *r, const void *options, ag_tensor *const *codes)

@@ -63,18 +63,17 @@ static ag_err check(const void *options, const image_shape *image)
 
 static void build(run *r, const void *options)
 {
-    static const char *const parts[] = {"encoder.", "quant", "post_quant_conv.", "decoder.", NULL};
     const struct vae *o = options;
-    struct adversarial_options a = o->n.a;
+    struct vqgan_network n = o->n;
     ag_tensor *x = r->images, *pixels = NULL; /* [N,H,W,C] in -1 .. 1 */
-    ag_tensor *z = vqgan_network_encode(r, &o->n, x, quantizer_width(&a.q), false);
-    ag_tensor *y = vqgan_network_decode(r, &o->n, quantize(r, &a.q, "quantize", z), false);
+    ag_tensor *z = vqgan_network_encode(r, &n, x, quantizer_width(&n.a.q), false);
+    ag_tensor *y = vqgan_network_decode(r, &n, quantize(r, &n.a.q, "quantize", z), false);
     if (o->sums && y) {
         const double values = (double)(ag_numel(x) / ag_dim(x, 0));
-        pixels = ag_scale(adversarial_pixels(r, &a, y), values);
-        a.perceptual_factor *= values; /* the published code adds the distance to every value */
+        pixels = ag_scale(adversarial_pixels(r, &n.a, y), values);
+        n.a.perceptual_factor *= values; /* the published code adds the distance to every value */
     }
-    adversarial_losses(r, &a, pixels, y, y, "decoder.conv_out", parts);
+    vqgan_network_losses(r, &n, pixels, y);
 }
 
 const recipe recipe_vae = {

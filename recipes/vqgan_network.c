@@ -111,10 +111,10 @@ ag_tensor *vqgan_network_decode(run *r, const V *o, ag_tensor *q, bool halving)
     return nn_vqgan_decoder(nn_in(r->root, "decoder"), h, &net);
 }
 
-void vqgan_network_losses(run *r, const V *o, ag_tensor *y)
+void vqgan_network_losses(run *r, const V *o, ag_tensor *pixels, ag_tensor *y)
 {
     static const char *const parts[] = {"encoder.", "quant", "post_quant_conv.", "decoder.", NULL};
-    adversarial_losses(r, &o->a, NULL, y, y, "decoder.conv_out", parts);
+    adversarial_losses(r, &o->a, pixels, y, y, "decoder.conv_out", parts);
 }
 
 /* ---- recipes of one quantizer --------------------------------------------------------------------------------------------------- */
@@ -127,7 +127,7 @@ void vqgan_build(run *r, const void *options)
     const struct quantizer_options *q = &o->a.q;
     ag_tensor *z = vqgan_network_encode(r, o, r->images, quantizer_width(q), false);
     ag_tensor *y = vqgan_network_decode(r, o, quantize(r, q, "quantize", z), false);
-    vqgan_network_losses(r, o, y);
+    vqgan_network_losses(r, o, NULL, y);
 }
 
 ag_tensor *vqgan_decode(run *r, const void *options, ag_tensor *const *codes)

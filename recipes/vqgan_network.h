@@ -38,8 +38,9 @@ ag_err vqgan_network_check(const struct vqgan_network *o, const image_shape *ima
 ag_tensor *vqgan_network_encode(run *r, const struct vqgan_network *o, ag_tensor *x, int64_t width, bool halving);
 /* [N,h,w,D] -> [N,H,W,C]: `post_quant_conv`, `decoder`. */
 ag_tensor *vqgan_network_decode(run *r, const struct vqgan_network *o, ag_tensor *q, bool halving);
-/* The losses of y, and the phases, with `encoder`, `quant...`, `post_quant_conv`, `decoder` in the generator's. */
-void vqgan_network_losses(run *r, const struct vqgan_network *o, ag_tensor *y);
+/* The losses of y, and the phases, with `encoder`, `quant...`, `post_quant_conv`, `decoder` in the generator's. `pixels`: as adversarial_losses
+ * has it, NULL: the pixel_loss of the options. */
+void vqgan_network_losses(run *r, const struct vqgan_network *o, ag_tensor *pixels, ag_tensor *y);
 /* How often the image is halved. */
 int vqgan_network_halvings(const struct vqgan_network *o, bool halving);
 
