@@ -185,6 +185,21 @@ ag_err command_size(const char *text, const char *flag, int64_t *bytes)
     return AG_OK;
 }
 
+ag_err command_flush(void)
+{
+    return fflush(stdout) || ferror(stdout) ? ag_fail(AG_ERR_IO, "standard output: the result could not be written: %m")
+                                            : AG_OK;
+}
+
+ag_err command_print_json(const cJSON *result)
+{
+    char *text = result ? cJSON_Print(result) : NULL;
+    if (!text) return ag_fail(AG_ERR_MEMORY, "no memory to print the result");
+    puts(text);
+    cJSON_free(text);
+    return command_flush();
+}
+
 ag_err command_image_size(const char *text, int *height, int *width)
 {
     char *end;

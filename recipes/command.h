@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <cjson/cJSON.h>
+
 #include "autograd/error.h"
 
 typedef struct command {
@@ -53,6 +55,10 @@ ag_err command_words(const command *c, int n, int want);
 ag_err command_need(const command *c, const char *value, const char *flag);
 /* "512M", "2G", "1.5GiB", plain bytes. */
 ag_err command_size(const char *text, const char *flag, int64_t *bytes);
+/* What was printed so far arrives on standard output. Errors: AG_ERR_IO. */
+ag_err command_flush(void);
+/* A result of --json on standard output; NULL: no memory for it. Errors: AG_ERR_MEMORY, AG_ERR_IO. */
+ag_err command_print_json(const cJSON *result);
 /* --size: "64" is 64x64, "96x64" is 96 wide and 64 high; 1 to 16384. */
 ag_err command_image_size(const char *text, int *height, int *width);
 

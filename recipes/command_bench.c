@@ -315,12 +315,7 @@ static int run_bench(const char *name, const arguments *a)
         cJSON_AddItemToObject(out, "machine", json_machine(&m));
         cJSON_AddItemToObject(out, "recipes", list);
         list = NULL;
-        char *text = cJSON_Print(out);
-        if (text)
-            puts(text);
-        else
-            err = ag_fail(AG_ERR_MEMORY, "no memory to print the result");
-        cJSON_free(text);
+        err = command_print_json(out);
     }
     cJSON_Delete(list);
     cJSON_Delete(out);

@@ -56,17 +56,14 @@ static ag_err print_result(const evaluation *e, const level_share *levels, const
 {
     if (!json) {
         print_text(e, levels, m, data, split);
-    } else {
-        cJSON *object = evaluation_to_json(e);
-        cJSON_AddStringToObject(object, "weights", m->averages ? "average" : "last");
-        add_levels(object, e, levels);
-        char *text = object ? cJSON_Print(object) : NULL;
-        cJSON_Delete(object);
-        if (!text) return ag_fail(AG_ERR_MEMORY, "no memory to print the result");
-        puts(text);
-        cJSON_free(text);
+        return command_flush();
     }
-    return fflush(stdout) ? ag_fail(AG_ERR_IO, "standard output: the result could not be written: %m") : AG_OK;
+    cJSON *object = evaluation_to_json(e);
+    cJSON_AddStringToObject(object, "weights", m->averages ? "average" : "last");
+    add_levels(object, e, levels);
+    const ag_err err = command_print_json(object);
+    cJSON_Delete(object);
+    return err;
 }
 
 typedef struct arguments {

@@ -191,14 +191,13 @@ static ag_err run_info(const char *path, bool json, bool tensors)
     cJSON *o = cJSON_CreateObject();
     ag_err err = o ? describe(path, o, tensors) : ag_fail(AG_ERR_MEMORY, "%s: no memory", path);
     if (!err && json) {
-        char *text = cJSON_Print(o);
-        puts(text ? text : "{}");
-        cJSON_free(text);
+        err = command_print_json(o);
     } else if (!err) {
         cJSON *list = cJSON_DetachItemFromObjectCaseSensitive(o, "list");
         print_text(o, 0);
         print_tensors(list);
         cJSON_Delete(list);
+        err = command_flush();
     }
     cJSON_Delete(o);
     return err;

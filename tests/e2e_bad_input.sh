@@ -115,6 +115,10 @@ cmp run/checkpoint.h5 before.h5 || fail "the checkpoint of a good run was change
 # (TMPDIR: the checker of races has a temporary file of its own, and dies if that is cut)
 ( ulimit -f 8; trap '' XFSZ; export TMPDIR=/nowhere; refuse 1 "never.h5" "$tessera" reconstruct run --data data.h5 --split all -o never.h5 ) || fail "full disk: reconstruct"
 [ ! -e never.h5 ] || fail "a full disk left a partial data set"
+for command in "info run" "info run --json" "eval run --data data.h5" "eval run --data data.h5 --json"; do
+    got=0; "$tessera" $command >/dev/full 2>err.txt || got=$?
+    [ $got = 1 ] && tail -1 err.txt | grep -q '^tessera: standard output: ' || { cat err.txt; fail "full disk: $command"; }
+done
 cp -r run full
 ( ulimit -f 8; trap '' XFSZ; export TMPDIR=/nowhere; got=0; "$tessera" train vqvae --data data.h5 -o full --resume --steps 8 >out.txt 2>err.txt || got=$?
   [ $got = 1 ] && tail -1 err.txt | grep -q '^tessera: .*full/' ) || { cat err.txt; fail "full disk: train"; }
