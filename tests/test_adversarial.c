@@ -1,161 +1,12 @@
-/* Recipes with discriminators and perceptual losses: a step's losses and gradients against PyTorch (tests/fixtures/make_recipes.py),
- * what the onset and the back-off do, presets, contradictions, codes that give the bits of the reconstruction. */
-#include "networks.h"
+/* Recipes with discriminators and perceptual losses: what the onset and the back-off do, presets, contradictions, codes that give the
+ * bits of the reconstruction. Their losses and gradients: test_recipe_steps.c. */
+#include "recipe_graph.h"
 
 #include <unistd.h>
 
 #include "adversarial_options.h"
 #include "data/sha256.h"
 #include "trainer.h"
-
-#define TOLERANCE 1e-4
-
-enum { BATCH = 2, SIDE = 16 };
-
-typedef struct fixture {
-    const recipe *recipe;
-    void *options;
-    nn_params *params;
-    run *r;
-} fixture;
-
-static fixture fixture_new(const char *name, const char *preset, const char *settings)
-{
-    fixture f = {.recipe = recipe_find(name), .params = nn_params_new(1)};
-    f.options = recipe_options_new(f.recipe);
-    if (preset) assert_int_equal(recipe_preset_apply(f.recipe, f.options, preset), AG_OK);
-    if (option_assign_all(f.recipe->options, f.options, settings, "test")) fail_msg("%s", ag_error_message());
-    return f;
-}
-
-static void fixture_free(fixture *f)
-{
-    run_free(f->r);
-    nn_params_free(f->params);
-    free(f->options);
-}
-
-static void build(fixture *f, run_mode mode, int64_t batch, int64_t side, int64_t channels)
-{
-    const run_options o = {
-        .mode = mode, .batch = batch, .image = {side, side, channels, false}, .variance = 0.08, .seed = 1};
-    assert_int_equal(run_new(&f->r, f->recipe, f->options, f->params, &o), AG_OK);
-}
-
-static void plan(const fixture *f)
-{
-    if (run_plan(f->r, 0)) fail_msg("%s: %s", f->recipe->name, ag_error_message());
-}
-
-static void fill(const run *r)
-{
-    uint8_t *pixels = ag_data(r->pixels);
-    for (int64_t i = 0; i < ag_numel(r->pixels); i++)
-        pixels[i] = (uint8_t)((golden_u((uint32_t)network_place(r->pixels, i)) + 0.5) * 256);
-}
-
-static double value_of(const run *r, const char *name)
-{
-    for (int i = 0; i < r->n_losses; i++)
-        if (!strcmp(r->losses[i].name, name)) return ag_value(r->losses[i].tensor);
-    for (int i = 0; i < r->n_metrics; i++)
-        if (!strcmp(r->metrics[i].name, name)) return ag_value(r->metrics[i].tensor);
-    if (!strcmp(name, "total")) return ag_value(r->total);
-    fail_msg("no loss %s", name);
-    return 0;
-}
-
-/* ---- a step against PyTorch ------------------------------------------------------------------------------------------------------ */
-
-#define NETWORK                                                                                                        \
-    "ch=3 ch_mult=1,2 groups=3 blocks=1 encoder_attention=1 decoder_attention=1 z_channels=6 dim=4 codes=8 batch=2 "   \
-    "codebook=gradient start=normal steps=10 optimizer=sgd beta1=0 disc_start=0 gan_start=0 "
-
-typedef struct parity_case {
-    const char *name, *settings, *values[12];
-} parity_case;
-
-static const parity_case parity_cases[] = {
-    {"hinge",
-     NETWORK "legacy_beta=false disc_width=3 disc_layers=1 gan_ramp=4 perceptual=ssim perceptual_factor=0.5 "
-             "disc_loss_weight=0.75 r1=0.1 lecam=0.3",
-     {"total", "reconstruction", "perceptual", "adversarial", "codebook", "commitment", "adaptive_weight",
-      "discriminator", "r1", "lecam"}},
-    {"saturating",
-     NETWORK "legacy_beta=true pixel_loss=l2 discriminator=stylegan disc_width=1 gan=non_saturating gan_weight=0.1 "
-             "adaptive=false",
-     {"total", "reconstruction", "adversarial", "codebook", "commitment", "discriminator"}},
-};
-
-/* Every parameter as it is. */
-static real **parameters_of(nn_params *p)
-{
-    real **all = test_malloc((size_t)nn_params_count(p) * sizeof *all);
-    for (int i = 0; i < nn_params_count(p); i++) {
-        const nn_param *q = nn_params_at(p, i);
-        all[i] = test_malloc((size_t)q->numel * sizeof **all);
-        memcpy(all[i], q->data, (size_t)q->numel * sizeof **all);
-    }
-    return all;
-}
-
-static void parameters_free(nn_params *p, real **all)
-{
-    for (int i = 0; i < nn_params_count(p); i++) test_free(all[i]);
-    test_free(all);
-}
-
-/* A plain step of so large a rate that what a parameter moves by is its gradient without loss of digits. */
-static void check_parity(hid_t file, const parity_case *c)
-{
-    const double rate = 1e6;
-    fixture f = fixture_new("vqgan", NULL, c->settings);
-    assert_int_equal(f.recipe->check(f.options, &(image_shape){SIDE, SIDE, 3, false}), AG_OK);
-    ((struct train_options *)f.options)->lr = rate;
-    build(&f, RUN_TRAIN, BATCH, SIDE, 3);
-    plan(&f);
-    for (int i = 0; i < nn_params_count(f.params); i++)
-        if (nn_params_at(f.params, i)->kind == NN_PARAMETER) golden_parameter(nn_params_at(f.params, i));
-    real **before = parameters_of(f.params);
-    fill(f.r);
-    assert_int_equal(run_step(f.r, 0, 0), AG_OK);
-
-    int n = 0, wanted = 0;
-    while (n < 12 && c->values[n]) n++;
-    double *want = network_load(file, c->name, "values", n);
-    for (int i = 0; i < n; i++) {
-        const double got = value_of(f.r, c->values[i]);
-        network_same(c->name, c->values[i], 1, &got, &want[i], 1e-3, TOLERANCE);
-    }
-    test_free(want);
-
-    ag_tensor *wrt[NETWORK_PARAMETERS], *d[NETWORK_PARAMETERS];
-    ag_graph *g = ag_graph_new(1);
-    const nn_scope root = nn_root(f.params, g, false);
-    for (int i = 0; i < nn_params_count(f.params); i++) {
-        nn_param *q = nn_params_at(f.params, i);
-        if (q->kind != NN_PARAMETER) continue;
-        for (int64_t j = 0; j < q->numel; j++) before[i][j] = (before[i][j] - ((real *)q->data)[j]) / (real)rate;
-        wrt[wanted] = nn_tensor(root, q->name, q->kind, q->layout, q->rank, q->shape, (nn_init){.rule = NN_ZERO});
-        d[wanted] = ag_state(g, "gradient", AG_REAL, q->rank, q->shape);
-        ag_bind(d[wanted++], before[i]);
-    }
-    network_gradients(file, &(network_case){.name = c->name}, f.params, wanted, wrt, d, TOLERANCE);
-    ag_graph_free(g);
-    parameters_free(f.params, before);
-    fixture_free(&f);
-}
-
-static void a_step_of_vqgan_equals_pytorch(void **state)
-{
-    (void)state;
-    const hid_t file = H5Fopen(TEST_FILES "/fixtures/recipes.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
-    assert_true(file >= 0);
-    for (size_t i = 0; i < sizeof parity_cases / sizeof *parity_cases; i++) check_parity(file, &parity_cases[i]);
-    H5Fclose(file);
-    print_message("[          ] %lld numbers, worst relative difference %.1e (bound %.0e)\n",
-                  (long long)network_numbers, network_worst, TOLERANCE);
-}
 
 /* ---- structure -------------------------------------------------------------------------------------------------------------------------- */
 
@@ -564,7 +415,6 @@ int main(void)
 {
     ag_cpu_set_threads(1); /* graphs are so small that threads would only wait for each other */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_step_of_vqgan_equals_pytorch),
         cmocka_unit_test(structure_is_the_mean_over_sizes_and_zero_for_equals),
         cmocka_unit_test(before_its_onset_the_discriminator_moves_nothing_of_the_generator),
         cmocka_unit_test(scales_of_a_likelihood_learn_beside_a_discriminator),
