@@ -31,29 +31,37 @@ static void pack_rows_of_b(const real *b, int64_t b_term, int64_t terms, int64_t
     }
 }
 
-/* The same of a transposed B. */
+/* The same of a transposed B, a cache line of each column at a time: of columns a page apart few lines fit the first cache. */
 static void pack_columns_of_b(const real *b, int64_t b_column, int64_t terms, int64_t lanes, int64_t width, real *to)
 {
+    enum { LINE = 64 / sizeof(real) };
     const int64_t blocks = lanes / 4 * 4, whole = terms / 4 * 4;
-    for (int64_t i = 0; i < whole; i += 4)
+    for (int64_t first = 0; first < whole; first += LINE)
         for (int64_t j = 0; j < blocks; j += 4)
-            k_transpose_4(b + j * b_column + i, b_column, to + i * width + j, width);
+            for (int64_t i = first; i < k_min(first + LINE, whole); i += 4)
+                k_transpose_4(b + j * b_column + i, b_column, to + i * width + j, width);
     for (int64_t i = 0; i < terms; i++)
         for (int64_t j = i < whole ? blocks : 0; j < width; j++)
             to[i * width + j] = j < lanes ? b[j * b_column + i] : 0;
 }
 
-/* Rows y0.. of a transposed A: [tile][term][K_ROWS]; rows that do not exist repeat the last. */
+/* Rows y0.. of a transposed A: [tile][term][K_ROWS], two tiles at a time, which share cache lines; rows that do not exist repeat
+ * the last. */
 static void pack_a(const product *p, int64_t y0, int64_t y1, int64_t i0, int64_t terms, real *to)
 {
-    const int64_t whole = (y1 - y0) / K_ROWS, rest = (y1 - y0) % K_ROWS;
-    for (int64_t i = 0; i < terms; i++) {
-        const real *from = p->a + y0 + (i0 + i) * p->a_term;
-        real *at = to + i * K_ROWS;
-        for (int64_t t = 0; t < whole; t++, from += K_ROWS, at += terms * K_ROWS)
+    const int64_t whole = (y1 - y0) / K_ROWS, rest = (y1 - y0) % K_ROWS, tile = terms * K_ROWS;
+    const real *first = p->a + y0 + i0 * p->a_term;
+    for (int64_t t = 0; t < whole; t += 2) {
+        const real *from = first + t * K_ROWS;
+        real *at = to + t * tile;
+        for (int64_t i = 0; i < terms; i++, from += p->a_term, at += K_ROWS) {
             memcpy(at, from, K_ROWS * sizeof(real));
-        for (int64_t r = 0; rest && r < K_ROWS; r++) at[r] = from[k_min(r, rest - 1)];
+            if (t + 1 < whole) memcpy(at + tile, from + K_ROWS, K_ROWS * sizeof(real));
+        }
     }
+    for (int64_t i = 0; rest && i < terms; i++)
+        for (int64_t r = 0; r < K_ROWS; r++)
+            to[whole * tile + i * K_ROWS + r] = first[i * p->a_term + whole * K_ROWS + k_min(r, rest - 1)];
 }
 
 /* ---- the register tile ------------------------------------------------------------------------------------------------- */

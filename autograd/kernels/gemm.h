@@ -6,7 +6,7 @@
 
 #include <omp.h>
 
-enum { TERMS = 256, UNIT_ROWS = 32 * K_ROWS, UNIT_COLUMNS = 16 * K_PANEL, FEW_ROWS = K_ROWS };
+enum { TERMS = 256, UNIT_ROWS = 64 * K_ROWS, UNIT_COLUMNS = 16 * K_PANEL, FEW_ROWS = K_ROWS };
 
 /* One matrix product; element (r,i) of op(A) is a[r * a_row + i * a_term], of op(B) (i,x) b[i * b_term + x * b_column]. */
 typedef struct product {
