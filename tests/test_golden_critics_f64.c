@@ -228,6 +228,19 @@ static void reconstruction_losses(void **state)
     end_list(&l);
 }
 
+static void images_apart(void **state)
+{
+    (void)state;
+    bench b = begin(false);
+    ag_tensor *x[2];
+    for (int i = 0; i < 2; i++) x[i] = ag_slice_axis(b.x, 0, i, 1);
+    ag_tensor *l1 = ag_keep(nn_l1(x[0], x[1])), *mse = ag_keep(nn_mse(x[0], x[1]));
+    run(&b, 1, 0);
+    near("L1", ag_value(l1), .220471);
+    near("MSE", ag_value(mse), .0784670);
+    end(&b);
+}
+
 /* Ten times the adversarial loss leaves the weighted gradient alone; the cut holds; nothing flows through the weight. */
 static void adaptive_weight(void **state)
 {
@@ -256,7 +269,8 @@ int main(void)
         cmocka_unit_test(patchgan_rows),         cmocka_unit_test(stylegan_row),
         cmocka_unit_test(parameter_counts),      cmocka_unit_test(lpips_wiring),
         cmocka_unit_test(adversarial_losses),    cmocka_unit_test(lecam_averages_follow),
-        cmocka_unit_test(reconstruction_losses), cmocka_unit_test(adaptive_weight),
+        cmocka_unit_test(reconstruction_losses), cmocka_unit_test(images_apart),
+        cmocka_unit_test(adaptive_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

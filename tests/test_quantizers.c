@@ -300,6 +300,20 @@ static void residual_numbers(void **state)
     same_codes(a.q.codes, (const int32_t[]){6, 0, 4, 0, 1, 0, 3, 4, 0});     /* depths of each latent */
     near(ag_value(nn_quantized_term_of(&a.q, "commitment")), .140615, 1e-6); /* the mean over depths, not the sum */
     alone_free(&a);
+    const double left[3] = {.142631, .144191, .135024}; /* after each depth */
+    for (int depth = 1; depth <= 3; depth++) {
+        nn_quantizer_opt fewer = o;
+        double sum = 0;
+        fewer.depth = depth;
+        alone b = ALONE(true, &fewer, 3, 2);
+        alone_plan(&b);
+        set(b.z, (const double[]){.6, -.4, -.9, .2, .1, .8});
+        set_param(&b, "q.embedding", e);
+        alone_run(&b, 1);
+        for (int d = 0; d < depth; d++) sum += left[d];
+        near(depth * ag_value(nn_quantized_term_of(&b.q, "commitment")), sum, 3e-6);
+        alone_free(&b);
+    }
 }
 
 static void rotation_numbers(void **state)
@@ -307,15 +321,20 @@ static void rotation_numbers(void **state)
     (void)state;
     const nn_quantizer_opt o = {.K = 1, .D = 3, .rule = GRADIENT, .rotation = true};
     alone a = ALONE(true, &o, 1, 3);
-    ag_tensor *first = ag_sum(ag_slice_axis(a.q.latents, -1, 0, 1)), *d;
-    ag_gradient(first, 1, &a.z, &d);
-    ag_keep(d);
+    ag_tensor *d[3];
+    for (int i = 0; i < 3; i++) {
+        ag_gradient(ag_sum(ag_slice_axis(a.q.latents, -1, i, 1)), 1, &a.z, &d[i]);
+        ag_keep(d[i]);
+    }
     alone_plan(&a);
     set(a.z, (const double[]){1, 2, 2});
     set_param(&a, "q.embedding", (const double[]){2, 0, 1});
     alone_run(&a, 1);
     near_all(a.q.latents, (const double[]){2, 0, 1}, 0); /* q itself */
-    near_all(d, (const double[]){.485949, .506702, .250323}, NEAR);
+    near_all(d[0], (const double[]){.485949, .506702, .250323}, NEAR);
+    const double s = .745356,
+                 R[3][3] = {{.651970, .679812, .335844}, {-.512758, .721576, -.465197}, {-.558583, .131088, .819024}};
+    for (int i = 0; i < 3; i++) near_all(d[i], (const double[]){s * R[i][0], s * R[i][1], s * R[i][2]}, 2e-6);
     alone_free(&a);
 }
 
@@ -363,6 +382,27 @@ static void schedules_are_closed_forms_of_the_step(void **state)
     ag_graph_free(g);
 }
 
+static double mean(const ag_tensor *t)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < ag_numel(t); i++) sum += (double)((const real *)ag_data(t))[i];
+    return sum / (double)ag_numel(t);
+}
+
+/* Of the population. */
+static double deviation(const ag_tensor *t)
+{
+    double squares = 0;
+    for (int64_t i = 0; i < ag_numel(t); i++) squares += pow((double)((const real *)ag_data(t))[i] - mean(t), 2);
+    return sqrt(squares / (double)ag_numel(t));
+}
+
+static void moments(const ag_tensor *t, double m, double s)
+{
+    near(mean(t), m, 1e-5);
+    near(deviation(t), s, 1e-5);
+}
+
 static void multiscale_numbers(void **state)
 {
     (void)state;
@@ -392,6 +432,9 @@ static void multiscale_numbers(void **state)
     const real *y = ag_data(a.q.latents), *de = ag_data(d[1]), *dz = ag_data(d[0]);
     for (int i = 0; i < 3; i++) near((double)y[4 * i], (double[]){-.376600, -.042389, -.453395}[i], 1e-5);
     near((double)y[127], -.076658, 1e-5);
+    moments(a.q.latents, -.060846, .416300);
+    moments(d[1], .000984, .009809);
+    near(deviation(d[0]), .001961, 1e-5);
     for (int i = 0; i < 3; i++) {
         near((double)de[i], (double[]){-.000942, -.000908, -.000719}[i], 1e-6);
         near((double)dz[4 * i], (double[]){-.000882, .002471, -.003507}[i], 1e-6);
