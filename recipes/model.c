@@ -103,7 +103,13 @@ static ag_err check_image(const model *m, const image_shape *image)
     if (image->channels != m->image.channels)
         return ag_fail(AG_ERR_DATA, "images have %lld channels, the model of %s takes %lld; pack with --channels %lld",
                        (long long)image->channels, m->path, (long long)m->image.channels, (long long)m->image.channels);
-    return m->recipe->check(m->options, image);
+    const ag_err err = m->recipe->check(m->options, image);
+    if (err || !m->recipe->takes || m->recipe->takes(m->options, &m->image, image)) return err;
+    return ag_fail(AG_ERR_DATA,
+                   "images of %lldx%lld: the model of %s was trained on %lldx%lld and takes no other size; pack with "
+                   "--size %lldx%lld",
+                   (long long)image->width, (long long)image->height, m->path, (long long)m->image.width,
+                   (long long)m->image.height, (long long)m->image.width, (long long)m->image.height);
 }
 
 ag_err model_run(run **out, model *m, run_mode mode, const image_shape *image)

@@ -154,6 +154,12 @@ ag_err quantizer_check(const struct quantizer_options *o)
     return nn_quantizer_check(&q);
 }
 
+bool quantizer_takes(const void *options, const image_shape *trained, const image_shape *image)
+{
+    const struct quantizer_options *o = options;
+    return o->quantizer != NN_QUANTIZER_MULTISCALE || image->height == trained->height;
+}
+
 void quantized(run *r, const struct quantizer_options *o, int n, const char *const *scopes, const nn_quantized *q)
 {
     const nn_quantizer_opt options = quantizer_opt(o);

@@ -49,6 +49,8 @@ nn_quantizer_opt quantizer_opt(const struct quantizer_options *o);
 int64_t quantizer_width(const struct quantizer_options *o);
 /* Contradicting options, for a recipe's check function. */
 ag_err quantizer_check(const struct quantizer_options *o);
+/* For recipe.takes: the last of the maps of quantizer=multiscale has as many rows as the latents. */
+bool quantizer_takes(const void *options, const image_shape *trained, const image_shape *image);
 /* z [N,h,w,width] -> what the decoder sees, [N,h,w,dim]; losses, figures, codes and start of the quantizer at scope `scope` are the
  * run's. */
 ag_tensor *quantize(run *r, const struct quantizer_options *o, const char *scope, ag_tensor *z);

@@ -56,6 +56,8 @@ struct recipe {
 
     /* Options that do not fit together or do not fit the images. */
     ag_err (*check)(const void *options, const image_shape *image);
+    /* Can a model trained on pictures of one size see those of another? Both pass `check`. NULL: it can. */
+    bool (*takes)(const void *options, const image_shape *trained, const image_shape *image);
     /* Options that follow from files that others name, filled in as a run begins, so that its record has them. NULL: there are none. */
     ag_err (*settle)(void *options);
     /* Images to losses: fills r (run.h). */

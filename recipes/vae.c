@@ -87,6 +87,7 @@ const recipe recipe_vae = {
     .scale = 2,
     .shift = -1,
     .check = check,
+    .takes = quantizer_takes,
     .settle = adversarial_settle,
     .build = build,
     .decode = vqgan_decode,

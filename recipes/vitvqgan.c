@@ -130,6 +130,13 @@ static ag_err check(const void *options, const image_shape *image)
     return recipe_check_size(image, o->patch, "patch", o->patch);
 }
 
+/* The positions are a table of the size trained on. */
+static bool takes(const void *options, const image_shape *trained, const image_shape *image)
+{
+    (void)options;
+    return image->height == trained->height && image->width == trained->width;
+}
+
 static ag_tensor *linear(nn_scope s, ag_tensor *x, int64_t out)
 {
     return nn_linear(s, x, &(nn_linear_opt){.out = out, .weights = NN_WEIGHTS_XAVIER});
@@ -200,6 +207,7 @@ const recipe recipe_vitvqgan = {
     .scale = 1,
     .shift = 0,
     .check = check,
+    .takes = takes,
     .settle = adversarial_settle,
     .build = build,
     .decode = decode,

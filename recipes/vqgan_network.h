@@ -27,8 +27,8 @@ int vqgan_code_shape(const void *options, const image_shape *image, int level, i
 /* All of such a struct recipe but names, defaults and presets; the networks see 2 pixel / 255 - 1. */
 #define VQGAN_NETWORK_RECIPE                                                                                           \
     .options_size = sizeof(struct vqgan_network), .options = &vqgan_network_table, .scale = 2, .shift = -1,            \
-    .check = vqgan_check, .settle = adversarial_settle, .build = vqgan_build, .decode = vqgan_decode,                  \
-    .grid = vqgan_grid, .code_shape = vqgan_code_shape
+    .check = vqgan_check, .takes = quantizer_takes, .settle = adversarial_settle, .build = vqgan_build,                \
+    .decode = vqgan_decode, .grid = vqgan_grid, .code_shape = vqgan_code_shape
 
 /* ---- the parts, for recipes of another kind. `halving`: nn_vqgan_opt's initial_halving ---------------------------------------------- */
 

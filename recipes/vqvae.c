@@ -137,6 +137,7 @@ const recipe recipe_vqvae = {
     .scale = 1,
     .shift = -0.5,
     .check = check,
+    .takes = quantizer_takes,
     .build = build,
     .decode = decode,
     .grid = grid,

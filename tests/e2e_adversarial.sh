@@ -35,6 +35,12 @@ expect 0 "$tessera" info vqgan --json; print=$(sed -n 's/.*"fingerprint":[[:spac
 expect 0 "$tessera" info threads --json
 grep -q "$print" out.txt || fail "other weights on another number of threads"
 
+# pictures of another size: most networks take them, the maps of VAR are of one size
+expect 0 "$tessera" synth scenes -n 20 --size 64 -o large.h5
+for recipe in vqgan rqvae hqvae; do expect 0 "$tessera" eval $recipe --data large.h5; done
+expect 3 "$tessera" eval var-tokenizer --data large.h5
+grep -q 'images of 64x64: .* trained on 32x32 and takes no other size; pack with --size 32x32' err.txt || fail "another size: what to do is not said"
+
 # weights of LPIPS: none given, no file, the wrong hash, another file
 expect 2 "$tessera" train vqgan --preset tiny --data data.h5 -o lpips "$@" --set perceptual=lpips
 grep -q 'perceptual_weights' err.txt || fail "what is missing is not said"

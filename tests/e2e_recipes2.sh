@@ -67,6 +67,12 @@ grep -q '^step 2: validation .*, level 0 (2x2): .*; level 1 (4x4): .*; level 2 (
 expect 0 "$tessera" encode three --data data.h5 -o three.h5
 grep -q '4 codes of 64\|4 codes of 16 + 16 codes of 16 + 64 codes of 16 each' err.txt || { cat err.txt >&2; fail "codes of three grids"; }
 
+# pictures of another size: convolutions take them, the positions of a transformer are of one size
+expect 0 "$tessera" synth scenes -n 20 --size 64 -o large.h5
+expect 0 "$tessera" eval vae --data large.h5
+expect 3 "$tessera" eval vitvqgan --data large.h5
+grep -q 'images of 64x64: .* trained on 32x32 and takes no other size; pack with --size 32x32' err.txt || { cat err.txt >&2; fail "another size"; }
+
 # what contradicts itself is refused before anything is made
 expect 2 "$tessera" train vae --preset tiny --data data.h5 -o never --set encoder_attention=3
 grep -q 'level 3 never occurs; ch_mult has 3 levels' err.txt || { cat err.txt >&2; fail "the arithmetic is not shown"; }
