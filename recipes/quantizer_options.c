@@ -61,7 +61,10 @@ static const option rows[] = {
     OPTION_REAL(Q, entropy, 0, 1000, "MAGVIT",
                 "vq, lookup_free: weight of (entropy per position - entropy_gamma * entropy of the batch)"),
     OPTION_REAL(Q, entropy_gamma, 0, 1000, "MAGVIT-v2", "share of the entropy of the batch"),
-    OPTION_REAL(Q, entropy_temperature, 1e-6, 1e6, "MAGVIT-v2", "of the distribution over codes in that term"),
+    OPTION_REAL(Q, entropy_temperature, 1e-6, 1e6, "MAGVIT-v2",
+                "of the distribution over codes in that term; lookup_free: at 0.01 a bit far from 0 has no gradient "
+                "left and may "
+                "stay as it is, at 0.1 to 1 all move"),
     OPTION_INT(Q, entropy_groups, 1, 30, "MAGVIT-v2",
                "lookup_free: groups of bits whose entropies are added, a bound; 1: exact"),
     OPTION_REAL(Q, orthogonal, 0, 1000, "Shin 2023",

@@ -19,11 +19,11 @@ row() {
     "$tessera" eval "run-$name" --data reference.h5 --split validation --json >"$name.json"
     awk -v name="$name" -v low="$low" -v high="$high" '
         /"nmse"/ { gsub(/[",]/, ""); nmse = $2 }
-        /"perplexity"/ { gsub(/[",]/, ""); perplexity = $2 }
-        /"used"/ { gsub(/[",]/, ""); used = $2 }
+        /"perplexity"/ { gsub(/[",]/, ""); perplexity = perplexity sprintf(" %.1f", $2) }
+        /"used"/ { gsub(/[",]/, ""); used = used " " $2 }
         END {
             good = nmse != "" && nmse + 0 >= low && nmse + 0 <= high
-            printf "%-14s nmse %.4f in %.4f..%.4f: %s   perplexity %.1f, %d codes used\n", name, nmse, low, high, good ? "yes" : "NO", perplexity, used
+            printf "%-14s nmse %.4f in %.4f..%.4f: %s%s\n", name, nmse, low, high, good ? "yes" : "NO", perplexity == "" ? "" : "   perplexity" perplexity ", codes used" used
             exit !good
         }' "$name.json" || failed=1
 }
