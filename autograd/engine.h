@@ -36,6 +36,7 @@ typedef struct ag__rule {
 } ag__rule;
 
 enum { AG__PARTS = 3 };
+#define AG__ALWAYS (UINT64_C(1) << 32)
 
 struct ag_tensor {
     ag_graph *graph;
@@ -68,7 +69,8 @@ struct ag_tensor {
     ag_tensor *owner; /* whose storage this is: itself, a viewed tensor, or an input overwritten in place */
     int64_t offset;   /* in the arena; -1: not there */
     int64_t scratch_offset;
-    double seconds; /* profile */
+    uint64_t needed; /* bit i: by effects of group i; AG__ALWAYS: by kept tensors */
+    double seconds;  /* profile */
 };
 
 typedef struct ag__block ag__block;
@@ -91,6 +93,7 @@ struct ag_graph {
     int copies;                     /* tensors with an original */
     bool recomputing;               /* set by the plan: copies are computed; else they are their originals */
     unsigned group;                 /* of the effects being built */
+    unsigned groups;                /* whose effects the last run had; all before the first */
     ag_err error;
     char message[512];
     bool planned, anomaly, profile;
@@ -136,6 +139,9 @@ ag_tensor *ag__copy(ag_tensor *t, ag_tensor *const *in);
 uint64_t ag__stream(const ag_tensor *y);
 /* Is t only another name of its original in this plan? */
 static inline bool ag__aliased(const ag_tensor *t) { return t->original && !t->graph->recomputing; }
+
+/* Is t computed in a run with the effects of the last one? */
+static inline bool ag__runs(const ag_tensor *t) { return t->rule->run && t->needed & (AG__ALWAYS | t->graph->groups); }
 
 /* A piece of the arena: where, and from which node of the run to which. */
 typedef struct ag__span {

@@ -58,6 +58,7 @@ ag_graph *ag_graph_new(uint64_t seed)
     g->id = ++next_id;
     g->seed = seed;
     g->scope = "";
+    g->groups = ~0u;
     return g;
 }
 

@@ -6,7 +6,8 @@
  * 3. Storage: a view has the storage of what it views; an op that allows it takes over the storage of an input whose last
  *    reader it is. A part is written when the op it belongs to runs. Every other node owns storage that lives from its own
  *    position to that of its last reader. A node's scratch lives at one position.
- * 4. Offsets (place.c). */
+ * 4. Offsets (place.c).
+ * 5. Needs: what a node is computed for, so that a run without some of the effects leaves out what only they read. */
 #include "engine.h"
 
 #include "autograd/cpu.h"
@@ -193,6 +194,24 @@ static ag_err refuse(ag_graph *g, const ag_plan_options *o, int64_t fixed)
                    g->report.recomputed ? " even with recomputation" : "", (double)o->memory_limit / 0x1p20, advice);
 }
 
+/* Backwards: of every node, the groups of the effects that read it, itself or what is made of it. */
+static void find_needs(ag_graph *g)
+{
+    for (int i = 0; i < g->order_count; i++) {
+        ag_tensor *t = g->order[i];
+        t->needed = t->rule->effect ? UINT64_C(1) << t->group : 0;
+    }
+    for (int i = 0; i < g->count; i++) {
+        ag_tensor *t = g->tensors[i];
+        if (t->kept) *(ag__aliased(t) ? &t->original->needed : &t->needed) |= AG__ALWAYS;
+    }
+    for (int i = g->order_count - 1; i >= 0; i--) {
+        const ag_tensor *t = g->order[i];
+        for (int j = 0; j < t->inputs; j++)
+            *(ag__aliased(t->in[j]) ? &t->in[j]->original->needed : &t->in[j]->needed) |= t->needed;
+    }
+}
+
 static ag_err lay_out(ag_graph *g, const ag_plan_options *o)
 {
     static const ag_plan_options none;
@@ -203,6 +222,7 @@ static ag_err lay_out(ag_graph *g, const ag_plan_options *o)
     ag_err err = lay_out_as(g, o, o->recompute, &fixed);
     const bool over = o->memory_limit && total(g) > o->memory_limit;
     if (!err && over && g->copies && !o->recompute) err = lay_out_as(g, o, true, &fixed);
+    if (!err) find_needs(g);
     if (!err && o->memory_limit && total(g) > o->memory_limit) err = refuse(g, o, fixed);
     return err;
 }

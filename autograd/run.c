@@ -121,14 +121,13 @@ static ag_err run_node(ag_tensor *t)
     return g->anomaly ? check_finite(t) : AG_OK;
 }
 
-static ag_err run_order(ag_graph *g, unsigned groups)
+static ag_err run_order(ag_graph *g)
 {
     poison_arena(g);
     for (int i = 0; i < g->order_count; i++) {
         ag_tensor *t = g->order[i];
-        const bool left_out = t->rule->effect && !(groups >> t->group & 1);
         poison_before(t);
-        const ag_err err = t->rule->run && !left_out ? run_node(t) : AG_OK;
+        const ag_err err = ag__runs(t) ? run_node(t) : AG_OK;
         if (err) return err;
         poison_after(t);
     }
@@ -140,8 +139,9 @@ static ag_err run_nodes(ag_graph *g, uint64_t step, unsigned groups)
     if (!g->planned) return ag_fail(AG_ERR_FAILED, "a graph must be planned before it runs");
     const int threads = ag_cpu_threads();
     g->step = step;
+    g->groups = groups;
     if (threads > g->threads) ag_cpu_set_threads(g->threads);
-    const ag_err err = run_order(g, groups);
+    const ag_err err = run_order(g);
     if (threads > g->threads) ag_cpu_set_threads(threads);
     if (!err) g->runs += g->profile;
     return err;

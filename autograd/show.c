@@ -13,7 +13,7 @@ double ag__flops(const ag_tensor *y)
 double ag_graph_flops(const ag_graph *g)
 {
     double sum = 0;
-    for (int i = 0; i < g->order_count; i++) sum += ag__flops(g->order[i]);
+    for (int i = 0; i < g->order_count; i++) sum += ag__runs(g->order[i]) ? ag__flops(g->order[i]) : 0;
     return sum;
 }
 
@@ -110,6 +110,7 @@ static int collect(const ag_graph *g, int depth, const ag_machine *m, line *line
         const ag_tensor *t = g->order[i];
         char key[96];
         int j = 0;
+        if (t->rule->run && !ag__runs(t)) continue;
         key_of(t, depth, key, sizeof key);
         while (j < n && strcmp(lines[j].key, key)) j++;
         if (j == n) strcpy(lines[n++].key, key);

@@ -422,6 +422,32 @@ static void effects_run_in_the_groups_asked_for(void **state)
     ag_graph_free(g);
 }
 
+/* What is computed is seen by what is found not to be finite. */
+static void what_only_other_groups_need_is_not_computed(void **state)
+{
+    (void)state;
+    for (int kept = 0; kept < 2; kept++) {
+        ag_graph *g = ag_graph_new(1);
+        ag_tensor *a = ag_state(g, "a", AG_REAL, 0, NULL), *b = ag_state(g, "b", AG_REAL, 0, NULL);
+        ag_tensor *shared = ag_exp(a), *bad = ag_log(ag_neg(shared));
+        ag_assign(a, ag_scale(shared, 2));
+        ag_graph_effect_group(g, 5);
+        ag_assign(b, ag_reshape(bad, 0, NULL));
+        if (kept) ag_keep(bad);
+        assert_int_equal(ag_graph_plan(g, NULL), AG_OK);
+        ag_graph_anomaly(g, true);
+        const ag_err err = kept ? AG_ERR_DIVERGED : AG_OK;
+        assert_int_equal(ag_graph_run_pure(g, 0), err);
+        assert_int_equal(ag_graph_run_groups(g, 0, 1u << 0), err);
+        assert_true(kept || ag_value(a) == 2);
+        const double few = ag_graph_flops(g);
+        assert_int_equal(ag_graph_run_groups(g, 0, 1u << 5), AG_ERR_DIVERGED);
+        assert_int_equal(ag_graph_run(g, 0), AG_ERR_DIVERGED);
+        assert_true(kept ? few <= ag_graph_flops(g) : few < ag_graph_flops(g));
+        ag_graph_free(g);
+    }
+}
+
 static void pullback_is_the_gradient_from_there_on(void **state)
 {
     (void)state;
@@ -455,6 +481,7 @@ int main(void)
         cmocka_unit_test(memory_map_is_text_and_picture),
         cmocka_unit_test(micro_batches_give_the_gradients_of_the_full_batch),
         cmocka_unit_test(effects_run_in_the_groups_asked_for),
+        cmocka_unit_test(what_only_other_groups_need_is_not_computed),
         cmocka_unit_test(pullback_is_the_gradient_from_there_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

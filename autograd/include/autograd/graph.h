@@ -168,12 +168,12 @@ ag_err ag_graph_plan_report(ag_graph *g, const ag_plan_options *options, ag_plan
  * and a value is not finite (the message names the first tensor); AG_ERR_FAILED if not planned. */
 ag_err ag_graph_run(ag_graph *g, uint64_t step);
 
-/* The same with only the effects whose group's bit is set in `groups`. So gradients are summed over k micro-batches: group 0 adds
- * each run's gradients to sums that are states, group 1 updates and clears them; k - 1 runs with groups 1u << 0, then one with all
- * (opt_accumulate in optim/optim.h). */
+/* The same with only the effects whose group's bit is set in `groups`, and without what only the others need. So gradients are
+ * summed over k micro-batches: group 0 adds each run's gradients to sums that are states, group 1 updates and clears them; k - 1
+ * runs with groups 1u << 0, then one with all (opt_accumulate in optim/optim.h). */
 ag_err ag_graph_run_groups(ag_graph *g, uint64_t step, unsigned groups);
 
-/* The same without the effects: states stay as they are. */
+/* The same without the effects and what only they need: states stay as they are. */
 ag_err ag_graph_run_pure(ag_graph *g, uint64_t step);
 
 /* Anomaly detection: check every real tensor after its node has run. */
@@ -195,7 +195,7 @@ void ag_graph_profile(ag_graph *g, bool on);
  * percent: minimal filtering, which does with fewer multiplications, or data that were still in a cache. */
 void ag_graph_profile_print(const ag_graph *g, int depth, const ag_machine *machine, FILE *to);
 
-/* Floating-point operations of one run by the ops' own counts (a multiply-add is two). */
+/* Floating-point operations of one run, with the effects of the last one, by the ops' own counts (a multiply-add is two). */
 double ag_graph_flops(const ag_graph *g);
 
 #endif
