@@ -9,7 +9,7 @@
 #include "kernels/kernels.h"
 
 typedef enum ag__op {
-#define AG_OP(name, gradient) AG__OP_##name,
+#define AG_OP(name, gradient, cost) AG__OP_##name,
 #include "ops.def"
 #undef AG_OP
     AG__OP_COUNT
@@ -20,6 +20,11 @@ typedef enum ag__gradient_kind {
     AG_GRAD_STOPS, /* no rule: asking for a gradient through it is an error                  */
     AG_GRAD_ZERO,  /* piecewise constant, or constant by definition: the gradient ends here  */
 } ag__gradient_kind;
+
+typedef enum ag__cost {
+    AG_DEAR,
+    AG_CHEAP, /* hardly more than a pass over its inputs and its result; the same bits each time */
+} ag__cost;
 
 /* One op. `shape` checks the inputs and sets rank, shape, dtype (default: those of input 0) and scratch of y.
  * `run` computes y->data. `gradient` sets dx[i] for every input i with ag__wants(y, i), as new tensors. */
@@ -64,10 +69,12 @@ struct ag_tensor {
     bool bound; /* memory of the caller's (leaves) */
     /* set by the plan */
     bool live;
-    int order;        /* position in the run, -1 for leaves */
-    int last;         /* position of the last reader of this storage (of the owner) */
-    ag_tensor *owner; /* whose storage this is: itself, a viewed tensor, or an input overwritten in place */
-    int64_t offset;   /* in the arena; -1: not there */
+    bool remake;       /* made by the plan to run `original` a second time, or a view of such a tensor */
+    ag_tensor *remade; /* that tensor, of this one; NULL: none */
+    int order;         /* position in the run, -1 for leaves */
+    int last;          /* position of the last reader of this storage (of the owner) */
+    ag_tensor *owner;  /* whose storage this is: itself, a viewed tensor, or an input overwritten in place */
+    int64_t offset;    /* in the arena; -1: not there */
     int64_t scratch_offset;
     uint64_t needed; /* bit i: by effects of group i; AG__ALWAYS: by kept tensors */
     double seconds;  /* profile */
@@ -83,7 +90,10 @@ struct ag_graph {
     int effect_count, effect_capacity;
     ag_tensor **order; /* the nodes to run, effects last */
     int order_count, first_effect;
-    ag__block *memory; /* records live here; freed in one go */
+    ag__block *memory;           /* records live here; freed in one go */
+    ag__block *plan_memory;      /* those that the plan makes, freed before the next one */
+    struct ag__rewired *rewired; /* inputs that the plan replaced */
+    int remakes;                 /* tensors that the plan made; the last ones */
     const char *scope;
     ag_precision precision; /* of the tensors being built */
     bool building_gradient;
@@ -107,6 +117,7 @@ struct ag_graph {
 extern const ag__rule *const ag__rules[AG__OP_COUNT];
 extern const char *const ag__op_names[AG__OP_COUNT];
 extern const ag__gradient_kind ag__gradient_kinds[AG__OP_COUNT];
+extern const ag__cost ag__costs[AG__OP_COUNT];
 
 /* Appends a node; NULL if an input is NULL or the shape rule fails. `attr` is copied. */
 ag_tensor *ag__node(ag__op op, int inputs, ag_tensor *const *in, const void *attr, size_t attr_size);
@@ -135,10 +146,24 @@ const char *ag__shape_text(const ag_tensor *t);
 
 /* A tensor that computes t again from `in`, part of the gradient being built; NULL if out of memory. */
 ag_tensor *ag__copy(ag_tensor *t, ag_tensor *const *in);
+/* A tensor that computes t a second time from t's inputs, appended by the plan and gone with it; NULL if out of memory. */
+ag_tensor *ag__remake_of(ag_tensor *t);
+/* Makes x, which the plan appended, take the place of input i of t until the plan is gone. */
+ag_err ag__rewire(ag_tensor *t, int i, ag_tensor *x);
+/* Takes back what the plan appended and replaced. To be called before the graph grows or is differentiated. */
+void ag__unplan(ag_graph *g);
 /* The stream of random numbers of y in this run. */
 uint64_t ag__stream(const ag_tensor *y);
 /* Is t only another name of its original in this plan? */
-static inline bool ag__aliased(const ag_tensor *t) { return t->original && !t->graph->recomputing; }
+static inline bool ag__aliased(const ag_tensor *t) { return t->original && !t->remake && !t->graph->recomputing; }
+
+/* Of the nodes in g->order: whose storage a tensor is and when it is read last, before and after ops take over their inputs'
+ * storages (plan.c). */
+void ag__lifetimes(ag_graph *g);
+void ag__overwrite(ag_graph *g);
+/* Has cheap ops run again where that lowers the peak (remake.c). Needs g->order with room for twice the tensors. *worth: it gained
+ * enough; if not, it is to be taken back by ag__unplan, and g->order made anew. */
+ag_err ag__remake(ag_graph *g, bool *worth);
 
 /* Is t computed in a run with the effects of the last one? */
 static inline bool ag__runs(const ag_tensor *t) { return t->rule->run && t->needed & (AG__ALWAYS | t->graph->groups); }

@@ -154,6 +154,7 @@ static void differentiate(ag_tensor *y, ag_tensor *dy, int n, ag_tensor *const *
     const bool *outer = g->wanted;
     const int outer_count = g->wanted_count;
     walk w;
+    ag__unplan(g);
     if (!walk_open(&w, g)) goto out;
     mark_wanted(&w, n, wrt);
     mark_outside(&w);

@@ -29,22 +29,36 @@ static void record_error(ag_graph *g, ag_err err)
     strncpy(g->message, ag_error_message(), sizeof g->message - 1);
 }
 
-void *ag__alloc(ag_graph *g, size_t size)
+static void *cut(ag__block **from, size_t size)
 {
     size = (size + 15) & ~(size_t)15;
-    if (!g->memory || g->memory->size - g->memory->used < size) {
+    if (!*from || (*from)->size - (*from)->used < size) {
         const size_t block = size > BLOCK ? size : BLOCK;
         ag__block *b = malloc(sizeof *b + block);
-        if (!b) {
-            record_error(g, ag_fail(AG_ERR_MEMORY, "out of memory while building a graph of %d tensors", g->count));
-            return NULL;
-        }
-        *b = (ag__block){.next = g->memory, .size = block};
-        g->memory = b;
+        if (!b) return NULL;
+        *b = (ag__block){.next = *from, .size = block};
+        *from = b;
     }
-    void *p = g->memory->bytes + g->memory->used;
-    g->memory->used += size;
+    void *p = (*from)->bytes + (*from)->used;
+    (*from)->used += size;
     return memset(p, 0, size);
+}
+
+static void out_of_memory(ag_graph *g)
+{
+    record_error(g, ag_fail(AG_ERR_MEMORY, "out of memory while building a graph of %d tensors", g->count));
+}
+
+void *ag__alloc(ag_graph *g, size_t size)
+{
+    void *p = cut(&g->memory, size);
+    if (!p) out_of_memory(g);
+    return p;
+}
+
+static void free_blocks(ag__block *b)
+{
+    for (ag__block *next; b; b = next) next = b->next, free(b);
 }
 
 ag_graph *ag_graph_new(uint64_t seed)
@@ -67,7 +81,8 @@ void ag_graph_free(ag_graph *g)
     if (!g) return;
     for (int i = 0; i < g->count; i++)
         if (ag__is_leaf(g->tensors[i]) && !g->tensors[i]->bound) free(g->tensors[i]->data);
-    for (ag__block *b = g->memory, *next; b; b = next) next = b->next, free(b);
+    free_blocks(g->memory);
+    free_blocks(g->plan_memory);
     free(g->tensors);
     free(g->effects);
     free(g->order);
@@ -238,15 +253,12 @@ bool ag__is_leaf(const ag_tensor *t)
     return t->op == AG__OP_input || t->op == AG__OP_state || t->op == AG__OP_constant;
 }
 
-static bool push(ag_graph *g, ag_tensor ***list, int *count, int *capacity, ag_tensor *t)
+static bool push(ag_tensor ***list, int *count, int *capacity, ag_tensor *t)
 {
     if (*count == *capacity) {
         const int more = *capacity ? 2 * *capacity : 256;
         ag_tensor **p = realloc(*list, (size_t)more * sizeof *p);
-        if (!p) {
-            record_error(g, ag_fail(AG_ERR_MEMORY, "out of memory for a graph of %d tensors", *count));
-            return false;
-        }
+        if (!p) return false;
         *list = p;
         *capacity = more;
     }
@@ -257,6 +269,7 @@ static bool push(ag_graph *g, ag_tensor ***list, int *count, int *capacity, ag_t
 static ag_tensor *new_tensor(ag_graph *g, ag__op op, int inputs, const void *attr, size_t attr_size)
 {
     if (!g || g->error) return NULL;
+    ag__unplan(g);
     ag_tensor *t = ag__alloc(g, sizeof *t);
     ag_tensor **in = ag__alloc(g, (size_t)inputs * sizeof *in);
     void *copy = ag__alloc(g, attr_size);
@@ -277,15 +290,16 @@ static ag_tensor *new_tensor(ag_graph *g, ag__op op, int inputs, const void *att
                      .precision = g->precision,
                      .owner = t,
                      .offset = -1};
-    g->planned = false;
     return t;
 }
 
 static ag_tensor *append(ag_graph *g, ag_tensor *t)
 {
-    if (!push(g, &g->tensors, &g->count, &g->capacity, t)) return NULL;
-    if (t->rule->effect && !push(g, &g->effects, &g->effect_count, &g->effect_capacity, t)) return NULL;
-    return t;
+    if (push(&g->tensors, &g->count, &g->capacity, t) &&
+        (!t->rule->effect || push(&g->effects, &g->effect_count, &g->effect_capacity, t)))
+        return t;
+    out_of_memory(g);
+    return NULL;
 }
 
 static void shape_mistake(ag_graph *g, const ag_tensor *t, ag_err err)
@@ -350,6 +364,61 @@ ag_tensor *ag__copy(ag_tensor *t, ag_tensor *const *in)
         if (t->in[0]->parts[i] == t) in[0]->parts[i] = c;
     g->copies++;
     return append(g, c);
+}
+
+/* ---- what a plan adds ------------------------------------------------------------------------------------------ */
+
+struct ag__rewired {
+    struct ag__rewired *next;
+    ag_tensor **slot, *was;
+};
+
+ag_tensor *ag__remake_of(ag_tensor *t)
+{
+    ag_graph *g = t->graph;
+    ag_tensor *r = cut(&g->plan_memory, sizeof *r);
+    ag_tensor **in = cut(&g->plan_memory, (size_t)t->inputs * sizeof *in);
+    if (!r || !in) return NULL;
+    if (t->inputs) memcpy(in, t->in, (size_t)t->inputs * sizeof *in);
+    *r = *t;
+    r->id = g->count;
+    r->in = in;
+    r->original = t;
+    r->owner = r;
+    r->remake = r->live = r->of_gradient = true;
+    r->kept = false;
+    r->seconds = 0;
+    r->offset = r->scratch_offset = -1;
+    memset(r->parts, 0, sizeof r->parts);
+    if (!push(&g->tensors, &g->count, &g->capacity, r)) return NULL;
+    g->remakes++;
+    t->remade = r;
+    return r;
+}
+
+ag_err ag__rewire(ag_tensor *t, int i, ag_tensor *x)
+{
+    ag_graph *g = t->graph;
+    struct ag__rewired *r = cut(&g->plan_memory, sizeof *r);
+    if (!r) return AG_ERR_MEMORY;
+    *r = (struct ag__rewired){.next = g->rewired, .slot = &t->in[i], .was = t->in[i]};
+    g->rewired = r;
+    t->in[i] = x;
+    return AG_OK;
+}
+
+void ag__unplan(ag_graph *g)
+{
+    g->planned = false;
+    if (!g->remakes) return;
+    for (struct ag__rewired *r = g->rewired; r; r = r->next) *r->slot = r->was; /* the last one first */
+    g->rewired = NULL;
+    g->count -= g->remakes;
+    g->remakes = 0;
+    g->order_count = g->first_effect = 0;
+    for (int i = 0; i < g->count; i++) g->tensors[i]->remade = NULL;
+    free_blocks(g->plan_memory);
+    g->plan_memory = NULL;
 }
 
 uint64_t ag__stream(const ag_tensor *y) { return ag_random_stream(y->graph->step, y->key); }
@@ -462,7 +531,7 @@ ag_tensor *ag_keep(ag_tensor *t)
 {
     if (t) {
         t->kept = true;
-        t->graph->planned = false;
+        ag__unplan(t->graph);
     }
     return t;
 }

@@ -29,7 +29,8 @@ static void summary(const ag_graph *g, FILE *to)
             "arena %.2f MiB: %.1f%% of the %.2f MiB with a buffer each, %.1f%% above the most that lives at one time",
             mib(r->arena_bytes), 100 * (double)r->arena_bytes / (double)(r->unshared_bytes ? r->unshared_bytes : 1),
             mib(r->unshared_bytes), 100 * ((double)r->arena_bytes / (double)(r->bound_bytes ? r->bound_bytes : 1) - 1));
-    fprintf(to, "; %lld nodes, %lld of them recomputed\n", (long long)r->nodes, (long long)r->recomputed);
+    fprintf(to, "; %lld nodes, %lld of them recomputed, %lld cheap ones made again\n", (long long)r->nodes,
+            (long long)r->recomputed, (long long)r->remade);
 }
 
 void ag_graph_memory_print(const ag_graph *g, FILE *to)

@@ -2,7 +2,8 @@
  *
  * 1. Live: effects, kept tensors, and what they read (through views).
  * 2. Order: live nodes as they were built, then the effects. Copies (gradient.c) are other names of their originals, unless the
- *    plan has to recompute: then they are nodes like all others.
+ *    plan has to recompute: then they are nodes like all others. Cheap nodes are added a second time where that lowers the
+ *    peak (remake.c).
  * 3. Storage: a view has the storage of what it views; an op that allows it takes over the storage of an input whose last
  *    reader it is. A part is written when the op it belongs to runs. Every other node owns storage that lives from its own
  *    position to that of its last reader. A node's scratch lives at one position.
@@ -36,7 +37,7 @@ static ag_err make_order(ag_graph *g)
 {
     free(g->order);
     g->order_count = 0;
-    g->order = malloc(((size_t)g->count + 1) * sizeof *g->order);
+    g->order = malloc((2 * (size_t)g->count + 1) * sizeof *g->order); /* each may be run again */
     if (!g->order) return ag_fail(AG_ERR_MEMORY, "out of memory for a plan of %d nodes", g->count);
     for (int i = 0; i < g->count; i++) {
         ag_tensor *t = g->tensors[i];
@@ -53,17 +54,14 @@ static ag_err make_order(ag_graph *g)
     return AG_OK;
 }
 
-/* The first input that a node reads when it runs: a view only its last, a part none. */
-static int first_read(const ag_tensor *t) { return t->rule->part ? t->inputs : t->rule->view ? t->inputs - 1 : 0; }
-
 static ag_tensor *owner_of(ag_tensor *t)
 {
     if (ag__aliased(t)) return t->original->owner;
     return t->rule->view ? t->in[t->inputs - 1]->owner : t;
 }
 
-/* Last readers of storages; views pass theirs on to what they view. */
-static void find_lifetimes(ag_graph *g)
+/* Last readers of storages; what reads a view reads what it views. */
+void ag__lifetimes(ag_graph *g)
 {
     for (int i = 0; i < g->count; i++) {
         ag_tensor *t = g->tensors[i];
@@ -71,8 +69,8 @@ static void find_lifetimes(ag_graph *g)
         t->last = t->order;
     }
     for (int i = 0; i < g->order_count; i++) {
-        ag_tensor *t = g->order[i];
-        for (int j = first_read(t); j < t->inputs; j++) t->in[j]->owner->last = i;
+        const ag_tensor *t = g->order[i];
+        for (int j = 0; j < t->inputs && !t->rule->view && !t->rule->part; j++) t->in[j]->owner->last = i;
     }
     for (int i = 0; i < g->count; i++)
         if (g->tensors[i]->kept) g->tensors[i]->owner->last = g->order_count;
@@ -90,7 +88,7 @@ static bool can_overwrite(const ag_tensor *t, int input)
 }
 
 /* In run order, so that a storage taken over can be taken over again. */
-static void overwrite(ag_graph *g)
+void ag__overwrite(ag_graph *g)
 {
     for (int i = 0; i < g->order_count; i++) {
         ag_tensor *t = g->order[i];
@@ -152,23 +150,36 @@ static void count_nodes(ag_graph *g)
         const ag_tensor *t = g->tensors[i];
         g->report.dropped += !t->live && !ag__is_leaf(t) && !ag__aliased(t);
         if (t->order < 0) continue;
-        g->report.recomputed += t->original != NULL;
+        g->report.recomputed += t->original && !t->remake;
+        g->report.remade += t->remake && !t->rule->view;
         if (!t->rule->view && !t->rule->effect && !t->original)
             g->report.unshared_bytes += ag__round_up((int64_t)ag_bytes(t), ALIGN);
     }
 }
 
+static ag_err order_nodes(ag_graph *g, const ag_plan_options *o)
+{
+    bool worth;
+    ag_err err = make_order(g);
+    if (err || o->unshared || o->keep_cheap) return err;
+    err = ag__remake(g, &worth);
+    if (err || worth) return err;
+    ag__unplan(g);
+    return make_order(g);
+}
+
 /* `fixed`: bytes of the arena that do not shrink with the batch. */
 static ag_err lay_out_as(ag_graph *g, const ag_plan_options *o, bool recompute, int64_t *fixed)
 {
+    ag__unplan(g);
     g->recomputing = recompute;
     g->report = (ag_plan_report){0};
     for (int i = 0; i < g->count; i++) g->tensors[i]->offset = g->tensors[i]->scratch_offset = -1;
     mark_live(g);
-    ag_err err = make_order(g);
+    ag_err err = order_nodes(g, o);
     if (err) return err;
-    find_lifetimes(g);
-    if (!o->unshared) overwrite(g);
+    ag__lifetimes(g);
+    if (!o->unshared) ag__overwrite(g);
     if ((err = place_all(g, o, fixed))) return err;
     count_leaves(g);
     count_nodes(g);
@@ -216,7 +227,7 @@ static ag_err lay_out(ag_graph *g, const ag_plan_options *o)
 {
     static const ag_plan_options none;
     int64_t fixed = 0;
-    g->planned = false; /* nor is what was planned before, if this fails */
+    ag__unplan(g); /* what was planned before is gone even if this fails */
     if (!o) o = &none;
     if (g->error) return ag_fail(g->error, "%s", g->message);
     ag_err err = lay_out_as(g, o, o->recompute, &fixed);

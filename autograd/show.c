@@ -42,13 +42,13 @@ void ag_graph_print(const ag_graph *g, FILE *to)
     }
     const ag_plan_report *r = &g->report;
     if (g->planned)
-        fprintf(
-            to,
-            "%lld nodes (%lld recomputed), %lld dropped; arena %.2f MiB (%.2f MiB unshared, %.2f MiB live at most), "
-            "states %.2f MiB, inputs %.2f MiB\n",
-            (long long)r->nodes, (long long)r->recomputed, (long long)r->dropped, (double)r->arena_bytes / 0x1p20,
-            (double)r->unshared_bytes / 0x1p20, (double)r->bound_bytes / 0x1p20, (double)r->state_bytes / 0x1p20,
-            (double)r->input_bytes / 0x1p20);
+        fprintf(to,
+                "%lld nodes (%lld recomputed, %lld made again), %lld dropped; arena %.2f MiB (%.2f MiB unshared, %.2f "
+                "MiB live at most), "
+                "states %.2f MiB, inputs %.2f MiB\n",
+                (long long)r->nodes, (long long)r->recomputed, (long long)r->remade, (long long)r->dropped,
+                (double)r->arena_bytes / 0x1p20, (double)r->unshared_bytes / 0x1p20, (double)r->bound_bytes / 0x1p20,
+                (double)r->state_bytes / 0x1p20, (double)r->input_bytes / 0x1p20);
 }
 
 void ag_graph_dot(const ag_graph *g, FILE *to)

@@ -142,7 +142,7 @@ static const struct {
     const char *name;
     int gradient;
 } ops[] = {
-#define AG_OP(name, gradient) {#name, gradient},
+#define AG_OP(name, gradient, cost) {#name, gradient},
 #include "ops.def"
 };
 #undef AG_OP

@@ -155,6 +155,42 @@ static void a_plan_that_fails_leaves_none(void **state)
     model_free(&planned);
 }
 
+/* A plan that adds nodes to the graph: after a failure it is the graph that was built, and can be planned and run. */
+static ag_graph *large;
+static ag_tensor *derivative, *input;
+
+static ag_err plan_with_results_made_again(void)
+{
+    const ag_err err = ag_graph_plan(large, NULL);
+    const long countdown = starve_countdown;
+    ag_plan_report r;
+    starve_countdown = -1;
+    if (err) assert_int_equal(ag_graph_run(large, 1), AG_ERR_FAILED);
+    assert_int_equal(ag_graph_plan_report(large, NULL, &r), AG_OK);
+    assert_true(r.remade > 0);
+    assert_int_equal(ag_graph_plan(large, NULL), AG_OK);
+    for (int64_t i = 0; i < ag_numel(input); i++) ((real *)ag_data(input))[i] = (real)(i % 7);
+    assert_int_equal(ag_graph_run(large, 1), AG_OK);
+    assert_true(isfinite(((real *)ag_data(derivative))[5]));
+    ag_graph_plan(large, &(ag_plan_options){.keep_cheap = true}); /* another arena */
+    starve_countdown = err ? -2 : countdown;
+    return err;
+}
+
+static void a_plan_that_adds_nodes_takes_them_back(void **state)
+{
+    (void)state;
+    large = ag_graph_new(1);
+    ag_tensor *w = ag_state(large, "w", AG_REAL, 2, (int64_t[]){64, 64}), *h;
+    h = input = ag_input(large, "x", AG_REAL, 2, (int64_t[]){256, 64});
+    for (int i = 0; i < 6; i++)
+        h = ag_matmul(ag_reshape(ag_layer_norm(h, NULL, NULL, 1e-5), 2, (int64_t[]){256, 64}), w, false, false);
+    ag_gradient(ag_mean(ag_square(h)), 1, &w, &derivative);
+    ag_keep(derivative);
+    assert_true(starve("plan with results made again", plan_with_results_made_again) >= 8);
+    ag_graph_free(large);
+}
+
 /* Printing has no error to return: it says less. */
 static ag_err print_all(void)
 {
@@ -184,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(building_and_planning_survive),
         cmocka_unit_test(a_plan_that_fails_leaves_none),
+        cmocka_unit_test(a_plan_that_adds_nodes_takes_them_back),
         cmocka_unit_test(printing_survives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

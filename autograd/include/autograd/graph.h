@@ -25,9 +25,10 @@
  * Effects (`ag_assign`, optimizer updates) are the only way a state changes. They run after all other nodes, in the order
  * in which they were made: within one run every reader sees the values from before it.
  *
- * The plan drops what no effect and no kept tensor needs, finds how long each tensor lives, lets an op write over its
- * input where it is that input's last reader, and gives every tensor an offset in one arena. `ag_graph_run` allocates
- * nothing. The result of a run does not depend on the number of threads.
+ * The plan drops what no effect and no kept tensor needs, finds how long each tensor lives, runs cheap ops (norms, activations,
+ * sums, copies: AG_CHEAP in ops.def) a second time where keeping their results for the gradient would raise the peak, lets an op
+ * write over its input where it is that input's last reader, and gives every tensor an offset in one arena. `ag_graph_run`
+ * allocates nothing. The result of a run does not depend on the number of threads.
  *
  * A graph belongs to one thread at a time. */
 #ifndef AUTOGRAD_GRAPH_H
@@ -144,6 +145,7 @@ typedef struct ag_plan_options {
     int64_t batch;  /* size of the first axis of what grows with the batch, for the batch that would fit; 0 = unknown */
     bool unshared;  /* every tensor its own memory: for tests and debugging */
     bool recompute; /* recompute the marked blocks even if there is no need */
+    bool keep_cheap; /* run no cheap op a second time: for tests and measurements. unshared implies it */
 } ag_plan_options;
 
 typedef struct ag_plan_report {
@@ -154,7 +156,8 @@ typedef struct ag_plan_report {
     int64_t input_bytes;     /* inputs and constants */
     int64_t scratch_bytes;   /* kernels' working memory, shared by all nodes (part of arena_bytes) */
     int64_t bound_bytes;     /* the most that lives at one time: no arena is smaller */
-    int64_t recomputed;      /* nodes that run a second time; 0 if everything is kept */
+    int64_t recomputed;      /* nodes of marked blocks that run a second time; 0 if they are kept */
+    int64_t remade;          /* cheap nodes that run a second time */
     int64_t batch_that_fits; /* with memory_limit and batch: the largest batch that fits, by estimate; 0 = none */
 } ag_plan_report;
 
