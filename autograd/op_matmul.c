@@ -94,12 +94,12 @@ static void matmul_gradient(ag_tensor *y, ag_tensor *dy, ag_tensor **dx)
 {
     const options *o = y->attr;
     ag_tensor *a = y->in[0], *b = y->in[1], *d = o->activation == AG_RELU ? ag_relu_mask(dy, y) : dy;
-    if (ag__wants(y, 0))
-        dx[0] = ag__unbroadcast(o->ta ? ag_matmul(b, d, o->tb, true) : ag_matmul(d, b, false, !o->tb), a);
-    if (ag__wants(y, 1))
+    if (ag__wants(y, 1)) /* first: a may be dead before the gradient of its size is born */
         dx[1] = single(o, b) && y->numel == a->numel / inner(y) * columns_of(y)
                     ? ag_reshape(gradient_of_b(flat(a), flat(d), o), b->rank, b->shape)
                     : ag__unbroadcast(gradient_of_b(a, d, o), b);
+    if (ag__wants(y, 0))
+        dx[0] = ag__unbroadcast(o->ta ? ag_matmul(b, d, o->tb, true) : ag_matmul(d, b, false, !o->tb), a);
     if (o->bias && ag__wants(y, 2)) dx[2] = ag_sum_to(d, 1, y->in[2]->shape);
     if (o->residual && ag__wants(y, 2 + o->bias)) dx[2 + o->bias] = d;
 }
