@@ -174,6 +174,7 @@ typedef struct ag__span {
     int64_t size, offset;
     ag_tensor *tensor;
     bool scratch;
+    int blame; /* how often it stuck out of the bound */
 } ag__span;
 
 enum { AG__ALIGN = 64 };

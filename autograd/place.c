@@ -1,9 +1,12 @@
 /* Placing storages in the arena: each at the lowest offset where nothing that lives at the same time lies. No placement can be
- * smaller than the most bytes that live at one time; of several orders of placing the best is taken, until one is near that bound. */
+ * smaller than the most bytes that live at one time; of several orders of placing the best is taken, until one is near that bound. If
+ * none is, what stuck out is placed earlier the next time, for a few rounds (squeaky wheel: Joslin, Clements 1999). */
 #include "engine.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { MOST_ROUNDS = 64, LEAST_ROUNDS = 8, PAIRS = 1 << 22 }; /* a round takes time like pairs of spans */
 
 int ag__spans(const ag_graph *g, bool unshared, ag__span *spans)
 {
@@ -11,11 +14,11 @@ int ag__spans(const ag_graph *g, bool unshared, ag__span *spans)
     for (int i = 0; i < g->order_count; i++) {
         ag_tensor *t = g->order[i];
         const int64_t scratch = t->rule->scratch ? ag__round_up((int64_t)t->rule->scratch(t), AG__ALIGN) : 0;
-        if (scratch) spans[n++] = (ag__span){i, i, scratch, t->scratch_offset, t, true};
+        if (scratch) spans[n++] = (ag__span){i, i, scratch, t->scratch_offset, t, true, 0};
         if (t->rule->effect || t->owner != t) continue;
         const int from = unshared ? 0 : t->rule->part ? t->in[0]->order : i;
         const int64_t size = ag__round_up((int64_t)ag_bytes(t), AG__ALIGN);
-        spans[n++] = (ag__span){from, unshared ? g->order_count : t->last, size, t->offset, t, false};
+        spans[n++] = (ag__span){from, unshared ? g->order_count : t->last, size, t->offset, t, false, 0};
     }
     return n;
 }
@@ -101,17 +104,35 @@ int64_t ag__most_live(const ag__span *spans, int n, int nodes, int64_t batch, in
     return most;
 }
 
+static int blamed(const void *a, const void *b)
+{
+    const ag__span *x = a, *y = b;
+    return x->blame != y->blame ? y->blame - x->blame : widest(a, b);
+}
+
+/* Places `trial` in the order of `by`; if that is the best so far it is kept in `spans`. */
+static void attempt(ag__span *spans, ag__span *trial, int n, int *at, int (*by)(const void *, const void *),
+                    int64_t *best)
+{
+    qsort(trial, (size_t)n, sizeof *trial, by);
+    const int64_t arena = place_in_order(trial, n, at);
+    if (*best >= 0 && arena >= *best) return;
+    *best = arena;
+    memcpy(spans, trial, (size_t)n * sizeof *spans);
+}
+
 int64_t ag__place(ag__span *spans, int n, int64_t bound, ag__span *trial, int *at)
 {
     static int (*const orders[])(const void *, const void *) = {largest, widest, longest, earliest};
+    enum { ORDERS = sizeof orders / sizeof *orders };
+    const int64_t near = bound + bound / 100;
+    const int64_t fit = PAIRS / ((int64_t)n * n + 1);
+    const int rounds = (int)(fit > MOST_ROUNDS ? MOST_ROUNDS : fit < LEAST_ROUNDS ? LEAST_ROUNDS : fit);
     int64_t best = -1;
     memcpy(trial, spans, (size_t)n * sizeof *spans);
-    for (size_t i = 0; i < sizeof orders / sizeof *orders && (best < 0 || best > bound + bound / 100); i++) {
-        qsort(trial, (size_t)n, sizeof *trial, orders[i]);
-        const int64_t arena = place_in_order(trial, n, at);
-        if (best >= 0 && arena >= best) continue;
-        best = arena;
-        memcpy(spans, trial, (size_t)n * sizeof *spans);
+    for (int i = 0; i < ORDERS + rounds && (best < 0 || best > near); i++) {
+        attempt(spans, trial, n, at, i < ORDERS ? orders[i] : blamed, &best);
+        for (int j = 0; j < n; j++) trial[j].blame += i >= ORDERS - 1 && trial[j].offset + trial[j].size > near;
     }
     return best < 0 ? 0 : best;
 }
