@@ -104,6 +104,7 @@ struct ag_graph {
     bool recomputing;               /* set by the plan: copies are computed; else they are their originals */
     unsigned group;                 /* of the effects being built */
     unsigned groups;                /* whose effects the last run had; all before the first */
+    bool pure;                      /* it had none, and computed all else */
     ag_err error;
     char message[512];
     bool planned, anomaly, profile;
@@ -166,7 +167,11 @@ void ag__overwrite(ag_graph *g);
 ag_err ag__remake(ag_graph *g, bool *worth);
 
 /* Is t computed in a run with the effects of the last one? */
-static inline bool ag__runs(const ag_tensor *t) { return t->rule->run && t->needed & (AG__ALWAYS | t->graph->groups); }
+static inline bool ag__runs(const ag_tensor *t)
+{
+    const ag_graph *g = t->graph;
+    return t->rule->run && (t->needed & (AG__ALWAYS | g->groups) || (g->pure && !t->rule->effect));
+}
 
 /* A piece of the arena: where, and from which node of the run to which. */
 typedef struct ag__span {

@@ -134,12 +134,13 @@ static ag_err run_order(ag_graph *g)
     return AG_OK;
 }
 
-static ag_err run_nodes(ag_graph *g, uint64_t step, unsigned groups)
+static ag_err run_nodes(ag_graph *g, uint64_t step, unsigned groups, bool pure)
 {
     if (!g->planned) return ag_fail(AG_ERR_FAILED, "a graph must be planned before it runs");
     const int threads = ag_cpu_threads();
     g->step = step;
     g->groups = groups;
+    g->pure = pure;
     if (threads > g->threads) ag_cpu_set_threads(g->threads);
     const ag_err err = run_order(g);
     if (threads > g->threads) ag_cpu_set_threads(threads);
@@ -147,11 +148,11 @@ static ag_err run_nodes(ag_graph *g, uint64_t step, unsigned groups)
     return err;
 }
 
-ag_err ag_graph_run(ag_graph *g, uint64_t step) { return run_nodes(g, step, ~0u); }
+ag_err ag_graph_run(ag_graph *g, uint64_t step) { return run_nodes(g, step, ~0u, false); }
 
-ag_err ag_graph_run_groups(ag_graph *g, uint64_t step, unsigned groups) { return run_nodes(g, step, groups); }
+ag_err ag_graph_run_groups(ag_graph *g, uint64_t step, unsigned groups) { return run_nodes(g, step, groups, false); }
 
-ag_err ag_graph_run_pure(ag_graph *g, uint64_t step) { return run_nodes(g, step, 0); }
+ag_err ag_graph_run_pure(ag_graph *g, uint64_t step) { return run_nodes(g, step, 0, true); }
 
 void ag_graph_anomaly(ag_graph *g, bool on) { g->anomaly = on; }
 

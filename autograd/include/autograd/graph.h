@@ -176,7 +176,7 @@ ag_err ag_graph_run(ag_graph *g, uint64_t step);
  * runs with groups 1u << 0, then one with all (opt_accumulate in optim/optim.h). */
 ag_err ag_graph_run_groups(ag_graph *g, uint64_t step, unsigned groups);
 
-/* The same without the effects and what only they need: states stay as they are. */
+/* The same without the effects: states stay as they are, all else is computed. (Groups 0 also leaves out what only effects need.) */
 ag_err ag_graph_run_pure(ag_graph *g, uint64_t step);
 
 /* Anomaly detection: check every real tensor after its node has run. */
