@@ -34,6 +34,6 @@ const ag__rule ag__reshape = {.shape = reshape_shape, .gradient = reshape_gradie
 ag_tensor *ag_reshape(ag_tensor *x, int rank, const int64_t *size)
 {
     shape o = {.rank = rank};
-    if (rank >= 0 && rank <= AG_MAX_RANK) memcpy(o.size, size, (size_t)rank * sizeof *size);
+    if (rank > 0 && rank <= AG_MAX_RANK) memcpy(o.size, size, (size_t)rank * sizeof *size);
     return ag__node(AG__OP_reshape, 1, &x, &o, sizeof o);
 }
