@@ -33,6 +33,6 @@ const ag__rule ag__broadcast = {.shape = broadcast_shape, .run = broadcast_run, 
 ag_tensor *ag_broadcast(ag_tensor *x, int rank, const int64_t *size)
 {
     shape o = {.rank = rank};
-    if (rank >= 0 && rank <= AG_MAX_RANK) memcpy(o.size, size, (size_t)rank * sizeof *size);
+    if (rank > 0 && rank <= AG_MAX_RANK) memcpy(o.size, size, (size_t)rank * sizeof *size);
     return ag__node(AG__OP_broadcast, 1, &x, &o, sizeof o);
 }
