@@ -10,12 +10,10 @@ typedef struct minimal_weight {
     int frequencies;
     const tiling *tiles;
     int64_t rows, columns; /* source channels (of all phases), result channels */
-    int64_t numel;         /* of the weight */
-    ahead x, y;            /* the pixels of source and results, all channels */
-    /* v[f * step + i] = transformed source, channels first + i for i < count (whole vectors are written, zero beyond the last) */
-    void (*source)(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *v);
-    /* d[f * step + i] = transformed gradient of the results, alike */
-    void (*gradient)(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *d);
+    /* v[f * step + i] = transformed source, row i (whole vectors are written, zero beyond the last) */
+    void (*source)(const void *self, int64_t tile, int64_t step, real *v);
+    /* d[f * step + i] = transformed gradient of the results, column i, alike */
+    void (*gradient)(const void *self, int64_t tile, int64_t step, real *d);
     /* the taps of source channel `row` and VL result channels from `column` on into w, from sum[f * step] */
     void (*finish)(const void *self, const real *sum, int64_t step, int64_t row, int64_t column, real *w);
 } minimal_weight;

@@ -104,16 +104,14 @@ K_INLINE window phase_window(const k_conv *c, const real *x, const place *at, in
                      2 * at->x + phase % 2 - c->left, 2, SPAN);
 }
 
-/* V of forward and of weight, of the four phases of x side by side: rows first + i for i < count. */
-static void transform_x(const k_conv *c, const real *x, const place *at, int64_t first, int64_t count, int64_t step,
-                        real *v)
+/* V of forward and of weight, of the four phases of x side by side. */
+static void transform_x(const k_conv *c, const real *x, const place *at, int64_t step, real *v)
 {
-    for (int64_t row = first; row < first + count;) {
-        const int phase = (int)(row / c->a);
+    for (int phase = 0; phase < PHASES; phase++) {
         const window o = phase_window(c, x, at, phase);
-        for (const int64_t end = k_min(first + count, (phase + 1) * c->a); row < end; row += VL, v += VL) {
+        for (int64_t channel = 0; channel < c->a; channel += VL, v += VL) {
             kv out[MOST][MOST];
-            window_transform(source4, SPAN, SPAN, &o, row - phase * c->a, VL, out);
+            window_transform(source4, SPAN, SPAN, &o, channel, VL, out);
             store_frequencies(SPAN, out, step, v);
         }
     }
@@ -192,8 +190,8 @@ static void run_block(const map *m, int64_t first, const real *source, const rea
     const plan *p = &m->p;
     const int64_t tiles = k_min(p->block, p->tiles.count - first);
     const int64_t then = k_min(first + p->block * omp_get_num_threads(), p->tiles.count);
-    const ahead x = {&p->tiles, m->input ? to : source, c->h, c->w, c->a, 2, 0, c->a, 0, 0};
-    const ahead y = {&p->tiles, m->input ? source : to, c->ho, c->wo, c->b, 1, 0, c->b, 0, 0};
+    const ahead x = {&p->tiles, m->input ? to : source, c->h, c->w, c->a, 2, 0, 0};
+    const ahead y = {&p->tiles, m->input ? source : to, c->ho, c->wo, c->b, 1, 0, 0};
     ahead next[] = {m->input ? x : y, m->input ? y : x}; /* this block's results, the source of one to come */
     next[0].first = first, next[0].count = tiles;
     next[1].first = then, next[1].count = k_min(p->block, p->tiles.count - then);
@@ -203,7 +201,7 @@ static void run_block(const map *m, int64_t first, const real *source, const rea
             if (m->input)
                 transform_y(c, source, &at, product, p->v_step, v + i * p->rows);
             else
-                transform_x(c, source, &at, 0, p->rows, p->v_step, v + i * p->rows);
+                transform_x(c, source, &at, p->v_step, v + i * p->rows);
         }
         multiply(p, v, u + product * F * p->rows * p->columns, tiles, next, product, m->products, products);
         for (int64_t i = 0; i < tiles; i++) {
@@ -262,23 +260,23 @@ typedef struct sources {
     tiling tiles;
 } sources;
 
-static void weight_source(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *v)
+static void weight_source(const void *self, int64_t tile, int64_t step, real *v)
 {
     const sources *s = self;
     const place at = tile_place(&s->tiles, tile);
-    transform_x(s->c, s->x, &at, first, count, step, v);
+    transform_x(s->c, s->x, &at, step, v);
 }
 
-static void weight_gradient(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *d)
+static void weight_gradient(const void *self, int64_t tile, int64_t step, real *d)
 {
     const sources *s = self;
     const k_conv *c = s->c;
     const place at = tile_place(&s->tiles, tile);
     const window o = window_at(s->y + at.image * c->ho * c->wo * c->b, c->ho, c->wo, c->b, at.y, at.x, 1, TILE);
-    for (int64_t channel = first; channel < first + count; channel += VL) {
+    for (int64_t channel = 0; channel < c->b; channel += VL) {
         kv out[MOST][MOST];
         window_transform(gradient4, TILE, SPAN, &o, channel, VL, out);
-        store_frequencies(SPAN, out, step, d + channel - first);
+        store_frequencies(SPAN, out, step, d + channel);
     }
 }
 
@@ -303,9 +301,6 @@ static minimal_weight job(const sources *s)
                             .tiles = &s->tiles,
                             .rows = PHASES * c->a,
                             .columns = c->b,
-                            .numel = 16 * c->a * c->b,
-                            .x = {&s->tiles, s->x, c->h, c->w, c->a, 2, 0, c->a, 0, 0},
-                            .y = {&s->tiles, s->y, c->ho, c->wo, c->b, 1, 0, c->b, 0, 0},
                             .source = weight_source,
                             .gradient = weight_gradient,
                             .finish = weight_finish};

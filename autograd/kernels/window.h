@@ -104,20 +104,19 @@ typedef struct ahead {
     const tiling *tiles;
     const real *image;     /* [n,h,w,c] */
     int64_t h, w, c, step; /* pixels from result to result */
-    int64_t channel, channels;
-    int64_t first, count; /* tiles */
+    int64_t first, count;  /* tiles */
 } ahead;
 
 /* Share i of `shares`. */
 K_INLINE void ask_for(const ahead *a, int64_t i, int64_t shares)
 {
     enum { LINE = 64 / sizeof(real) };
-    const int64_t side = a->tiles->size * a->step, lines = k_blocks(a->channels, LINE), all = a->count * side * side;
+    const int64_t side = a->tiles->size * a->step, lines = k_blocks(a->c, LINE), all = a->count * side * side;
     for (int64_t pixel = all * i / shares; pixel < all * (i + 1) / shares; pixel++) {
         const place p = tile_place(a->tiles, a->first + pixel / (side * side));
         const int64_t y = p.y * a->step + pixel / side % side, x = p.x * a->step + pixel % side;
         if (y >= a->h || x >= a->w) continue;
-        const real *from = a->image + ((p.image * a->h + y) * a->w + x) * a->c + a->channel;
+        const real *from = a->image + ((p.image * a->h + y) * a->w + x) * a->c;
         for (int64_t l = 0; l < lines; l++) __builtin_prefetch(from + l * LINE, 0, 2);
     }
 }

@@ -218,12 +218,12 @@ static void run_block(const winograd *m, const plan *p, int64_t first, const rea
     const int64_t tiles = k_min(p->block, p->tiles.count - first);
     const int64_t then = k_min(first + p->block * omp_get_num_threads(), p->tiles.count);
     const ahead next[] = {
-        {&p->tiles, y, m->out_h, m->out_w, m->b, 1, 0, m->b, first, tiles},
-        {&p->tiles, source, m->h, m->w, m->c, 1, 0, m->c, then, k_min(p->block, p->tiles.count - then)},
+        {&p->tiles, y, m->out_h, m->out_w, m->b, 1, first, tiles},
+        {&p->tiles, source, m->h, m->w, m->c, 1, then, k_min(p->block, p->tiles.count - then)},
     };
     for (int64_t i = 0; i < tiles; i++) {
         const place at = tile_place(&p->tiles, first + i);
-        transform_source(m, source, &at, 0, m->c, p->v_step, v + i * p->width);
+        transform_source(m, source, &at, p->v_step, v + i * p->width);
     }
     multiply(m, p, v, u, tiles, next, products);
     for (int64_t i = 0; i < tiles; i++) transform_result(m, p, products + i * p->columns, first + i, e, y);

@@ -65,13 +65,12 @@ K_INLINE void source_vector(const window *o, int64_t channel, int64_t lanes, int
     store_line(a, step, v + 3 * SPAN * step), store_line(b, step, v + 4 * SPAN * step);
 }
 
-/* v[f * step + i] of the tile at `at`, channels first + i for i < count; those beyond the last up to a whole vector become zero. */
-static inline void transform_source(const winograd *m, const real *source, const place *at, int64_t first,
-                                    int64_t count, int64_t step, real *v)
+/* v[f * step + channel] of the tile at `at`; channels beyond the last up to a whole vector become zero. */
+static inline void transform_source(const winograd *m, const real *source, const place *at, int64_t step, real *v)
 {
     const window o =
         window_at(source + at->image * m->h * m->w * m->c, m->h, m->w, m->c, at->y - m->top, at->x - m->left, 1, SPAN);
-    for (int64_t channel = first; channel < first + count; channel += VL, v += VL)
+    for (int64_t channel = 0; channel < m->c; channel += VL, v += VL)
         if (m->c - channel >= VL)
             source_vector(&o, channel, VL, step, v);
         else

@@ -19,11 +19,11 @@ typedef struct sources {
     tiling tiles;
 } sources;
 
-static void source(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *v)
+static void source(const void *self, int64_t tile, int64_t step, real *v)
 {
     const sources *s = self;
     const place at = tile_place(&s->tiles, tile);
-    transform_source(s->m, s->x, &at, first, count, step, v);
+    transform_source(s->m, s->x, &at, step, v);
 }
 
 /* ---- D: gradients of the results ---------------------------------------------------------------------------------- */
@@ -50,14 +50,14 @@ K_INLINE void gradient_vector(const window *o, int64_t channel, int64_t lanes, i
         for (int j = 0; j < SPAN; j++) k_store(to + (i * SPAN + j) * step, d[i][j]);
 }
 
-static void gradient(const void *self, int64_t tile, int64_t first, int64_t count, int64_t step, real *to)
+static void gradient(const void *self, int64_t tile, int64_t step, real *to)
 {
     const sources *s = self;
     const winograd *m = s->m;
     const place at = tile_place(&s->tiles, tile);
     const window o =
         window_at(s->y + at.image * m->out_h * m->out_w * m->b, m->out_h, m->out_w, m->b, at.y, at.x, 1, TILE);
-    for (int64_t channel = first; channel < first + count; channel += VL, to += VL)
+    for (int64_t channel = 0; channel < m->b; channel += VL, to += VL)
         if (m->b - channel >= VL)
             gradient_vector(&o, channel, VL, step, to);
         else
@@ -100,9 +100,6 @@ static minimal_weight job(const sources *s)
                             .tiles = &s->tiles,
                             .rows = m->c,
                             .columns = m->b,
-                            .numel = 9 * m->c * m->b,
-                            .x = {&s->tiles, s->x, m->h, m->w, m->c, 1, 0, m->c, 0, 0},
-                            .y = {&s->tiles, s->y, m->out_h, m->out_w, m->b, 1, 0, m->b, 0, 0},
                             .source = source,
                             .gradient = gradient,
                             .finish = finish};
