@@ -68,6 +68,7 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    ag_cpu_start(argv);
     if (!getenv("OMP_NUM_THREADS")) ag_cpu_set_threads(0); /* what the user set stays */
     signals_install();
     if (argc < 2) {

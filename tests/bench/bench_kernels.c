@@ -154,6 +154,7 @@ static void layer(const char *name, int kernel, int stride, int pad, int a, int 
 
 int main(int argc, char **argv)
 {
+    ag_cpu_start(argv);
     only = argc > 1 ? argv[1] : NULL;
     ag_machine machine;
     if (ag_machine_measure(&machine)) return fprintf(stderr, "bench_kernels: %s\n", ag_error_message()), 1;

@@ -438,6 +438,7 @@ static void measure(const work *w, const ag_machine *machine)
 
 int main(int argc, char **argv)
 {
+    ag_cpu_start(argv);
     const char *only = argc > 1 ? argv[1] : NULL;
     ag_machine machine;
     if (ag_machine_measure(&machine)) return 1;

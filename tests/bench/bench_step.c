@@ -190,6 +190,7 @@ static int measure(const work *w, int64_t batch, int steps, int profile)
 
 int main(int argc, char **argv)
 {
+    ag_cpu_start(argv);
     if (argc > 1 && !strcmp(argv[argc - 1], "bf16")) precision = AG_BF16, argc--;
     const bool named = argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9');
     const char *name = named ? argv[1] : "vqvae";

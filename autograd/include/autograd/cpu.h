@@ -22,4 +22,11 @@ const char *ag_cpu_model(void);
 int ag_cpu_threads(void);
 void ag_cpu_set_threads(int n);
 
+/* The first call of main: threads that wait for the others look some thousand times, about 50 microseconds, and then sleep. GNU's
+ * OpenMP library lets them spin for milliseconds, which keeps a thread that shares its core from the work that all wait for: beside
+ * one other busy program steps took up to fifty times as long. The library reads its environment once, so this sets GOMP_SPINCOUNT
+ * and runs the program again with the same arguments, at a cost of a few milliseconds. Returns at once if the user has set
+ * GOMP_SPINCOUNT or OMP_WAIT_POLICY, and where a program cannot be run again. */
+void ag_cpu_start(char **argv);
+
 #endif
