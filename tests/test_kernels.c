@@ -233,6 +233,24 @@ static const k_conv large[] = {
      .top = 1,
      .left = 1,
      .groups = 70},
+    /* few channels on one side */
+    {.n = 3, .h = 17, .w = 13, .a = 24, .ho = 17, .wo = 13, .b = 3, .kh = 3, .kw = 3, .stride = 1, .top = 1, .left = 1},
+    {.n = 2, .h = 34, .w = 26, .a = 3, .ho = 17, .wo = 13, .b = 40, .kh = 4, .kw = 4, .stride = 2, .top = 1, .left = 1},
+    {.n = 2, .h = 9, .w = 8, .a = 64, .ho = 8, .wo = 7, .b = 1, .kh = 4, .kw = 4, .stride = 1, .top = 1, .left = 1},
+    {.n = 1,
+     .h = 40,
+     .w = 200,
+     .a = 16,
+     .ho = 40,
+     .wo = 200,
+     .b = 4,
+     .kh = 3,
+     .kw = 3,
+     .stride = 1,
+     .top = 2,
+     .left = 0},
+    {.n = 2, .h = 21, .w = 19, .a = 2, .ho = 11, .wo = 10, .b = 33, .kh = 3, .kw = 3, .stride = 2, .top = 1, .left = 1},
+    {.n = 1, .h = 7, .w = 5, .a = 3, .ho = 8, .wo = 6, .b = 48, .kh = 2, .kw = 2, .stride = 1, .top = 1, .left = 1},
 };
 
 static void convolutions_equal_plain_loops_on_shapes_cut_into_bands(void **state)

@@ -14,9 +14,10 @@
  * every panel goes over the whole band. In a row of the window the kw*channels numbers lie side by side, so the sum is
  * kh long runs. Bias, residual and activation are applied in registers.
  *
- * With up to DOT_MOST result channels (a picture's) a panel would be mostly empty. There the vectors run along the terms
+ * With up to DOT_MOST result channels a panel would be mostly empty. Where conv_few.c does not fit, the vectors run along the terms
  * instead, one sum per position and channel, and are added up at the end (`dot`). */
 #include "conv_band.h"
+#include "conv_few.h"
 #include "depthwise.h"
 #include "stride2.h"
 #include "winograd.h"
@@ -508,6 +509,7 @@ size_t K(conv_forward_scratch)(const k_conv *c)
     if (K(depthwise)(c)) return 0;
     if (K(stride2_fits)(c)) return K(stride2_forward_scratch)(c);
     if (K(winograd_forward)(c, &minimal)) return K(winograd_scratch)(&minimal);
+    if (K(few_fits)(c, K_FORWARD)) return K(few_scratch)(c, K_FORWARD);
     const map m = forward_map(c);
     return map_room(&m, NULL, omp_get_max_threads()).bytes;
 }
@@ -521,6 +523,8 @@ void K(conv_forward)(const k_conv *c, const real *x, const real *w, const k_epil
         K(stride2_forward)(c, x, w, e, y, scratch);
     } else if (K(winograd_forward)(c, &minimal)) {
         K(winograd_run)(&minimal, x, w, e, y, scratch);
+    } else if (K(few_fits)(c, K_FORWARD)) {
+        K(few_run)(c, K_FORWARD, x, w, e, y, scratch);
     } else {
         const map m = forward_map(c);
         run_groups(&m, conv_groups(c), x, w, e, y, scratch);
@@ -533,6 +537,7 @@ size_t K(conv_input_scratch)(const k_conv *c)
     if (K(depthwise)(c)) return 0;
     if (K(stride2_fits)(c)) return K(stride2_input_scratch)(c);
     if (K(winograd_input)(c, &minimal)) return K(winograd_scratch)(&minimal);
+    if (K(few_fits)(c, K_INPUT)) return K(few_scratch)(c, K_INPUT);
     const map m = input_map(c);
     return map_room(&m, NULL, omp_get_max_threads()).bytes;
 }
@@ -546,6 +551,8 @@ void K(conv_input)(const k_conv *c, const real *y, const real *w, const k_epilog
         K(stride2_input)(c, y, w, e, x, scratch);
     } else if (K(winograd_input)(c, &minimal)) {
         K(winograd_run)(&minimal, y, w, e, x, scratch);
+    } else if (K(few_fits)(c, K_INPUT)) {
+        K(few_run)(c, K_INPUT, y, w, e, x, scratch);
     } else {
         const map m = input_map(c);
         run_groups(&m, conv_groups(c), y, w, e, x, scratch);

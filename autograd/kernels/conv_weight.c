@@ -332,15 +332,46 @@ static k_conv part_of(const k_conv *c)
     return one;
 }
 
+/* ---- few output channels ------------------------------------------------------------------------------------------------- */
+
+/* With few output channels most of a panel would be empty. The same sum is the weight gradient of the convolution that goes from y to x:
+ * dw[ky,kx,ci,co] = sum of y[iy + (kh-1-ky) - (kh-1-top), ...,co] * x[iy,ix,ci]. */
+static bool turned(const k_conv *c)
+{
+    return c->b < FEW_CHANNELS && c->a >= K_PANEL && c->stride == 1 && conv_groups(c) == 1;
+}
+
+static k_conv turn(const k_conv *c)
+{
+    k_conv t = *c;
+    t.h = c->ho, t.w = c->wo, t.a = c->b;
+    t.ho = c->h, t.wo = c->w, t.b = c->a;
+    t.top = (c->kh - 1) * conv_dilation(c) - c->top, t.left = (c->kw - 1) * conv_dilation(c) - c->left;
+    return t;
+}
+
+/* w [kh,kw,a,b] from the gradient of the turned convolution [kh,kw,b,a], whose taps go backwards. */
+static void turn_back(const k_conv *c, const real *from, real *w)
+{
+    const int64_t taps = c->kh * c->kw;
+    for (int64_t tap = 0; tap < taps; tap++)
+        for (int64_t i = 0; i < c->a; i++)
+            for (int64_t j = 0; j < c->b; j++)
+                w[(tap * c->a + i) * c->b + j] = from[((taps - 1 - tap) * c->b + j) * c->a + i];
+}
+
+static size_t turned_bytes(const k_conv *c) { return k_align((size_t)(c->kh * c->kw * c->a * c->b) * sizeof(real)); }
+
 size_t K(conv_weight_scratch)(const k_conv *c)
 {
     winograd minimal;
     if (K(depthwise)(c)) return K(depthwise_weight_scratch)(c);
     if (K(stride2_fits)(c)) return K(stride2_weight_scratch)(c);
     if (K(winograd_weight)(c, &minimal)) return K(winograd_weight_scratch)(&minimal);
-    const k_conv one = part_of(c);
-    const plan p = make_plan(c, &one);
-    return 64 + (size_t)p.groups * p.partial_bytes + (size_t)omp_get_max_threads() * p.thread_bytes;
+    const k_conv part = turned(c) ? turn(c) : part_of(c);
+    const plan p = make_plan(turned(c) ? &part : c, &part);
+    return 64 + (turned(c) ? turned_bytes(c) : 0) + (size_t)p.groups * p.partial_bytes +
+           (size_t)omp_get_max_threads() * p.thread_bytes;
 }
 
 void K(conv_weight)(const k_conv *c, const real *x, const real *y, real *w, void *scratch)
@@ -352,6 +383,12 @@ void K(conv_weight)(const k_conv *c, const real *x, const real *y, real *w, void
         K(stride2_weight)(c, x, y, w, scratch);
     } else if (K(winograd_weight)(c, &minimal)) {
         K(winograd_weight_run)(&minimal, x, y, w, scratch);
+    } else if (turned(c)) {
+        const k_conv other = turn(c);
+        const plan p = make_plan(&other, &other);
+        real *from = (real *)k_align_pointer(scratch);
+        run_one(&p, y, x, from, (char *)from + turned_bytes(c));
+        turn_back(c, from, w);
     } else {
         const k_conv one = part_of(c);
         const plan p = make_plan(c, &one);

@@ -24,13 +24,14 @@
  *   gemm.c              a product: units, chunks of terms, panels, tiles
  *   conv.c              a convolution and its transpose: weights as panels, a band of pixels with its border of zeros copied to
  *                       the cache, tiles that walk over it; bias, residual and activation in registers; few channels
+ *   conv_few.c          the same with up to four result channels: the columns of the product are the taps, added up afterwards
  *   conv_weight.c       its weight gradient: the same tile, rows and columns are channels, the sum runs over pixels
  *   minimal.h, window.h, winograd*.c, stride2.c, minimal_weight.c     3x3 of step 1 and 4x4 of step 2 with fewer multiplications
  *   nearest.c           the codebook search: a product whose tiles end in a running minimum instead of a store
  *   attention*.c        tiles of queries against packed keys and values, with running maxima
  *   norm.c, softmax.c, row_math.h, vector_math.h            rows in one or two passes; exp, log, erf, tanh in vectors
  *
- * conv.c chooses: depthwise, stride2, winograd or direct, by shape alone. */
+ * conv.c chooses: depthwise, stride2, winograd, few or direct, by shape alone. */
 #ifndef AUTOGRAD_KERNELS_H
 #define AUTOGRAD_KERNELS_H
 
