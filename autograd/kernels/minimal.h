@@ -41,4 +41,17 @@ K_INLINE void minimal_add(const real *v, int64_t width, const real *d, int64_t c
         for (int j = 0; j < vectors; j++) k_store(to + (i * vectors + j) * VL, sum[i][j]);
 }
 
+/* w = or += x, a vector or fewer lanes */
+K_INLINE void minimal_give(kv x, bool add, int64_t lanes, real *w)
+{
+    if (lanes == VL) {
+        k_store(w, add ? k_load(w) + x : x);
+        return;
+    }
+    kv before = {0};
+    if (add) memcpy(&before, w, (size_t)lanes * sizeof(real));
+    before += x;
+    memcpy(w, &before, (size_t)lanes * sizeof(real));
+}
+
 #endif

@@ -260,47 +260,82 @@ typedef struct sources {
     tiling tiles;
 } sources;
 
-static void weight_source(const void *self, int64_t tile, int64_t step, real *v)
+WINDOW_GROUP(source_0, source4, SPAN, SPAN, 0, 4)
+WINDOW_GROUP(source_1, source4, SPAN, SPAN, 1, 2)
+WINDOW_GROUP(source_2, source4, SPAN, SPAN, 3, 3)
+
+static void weight_source(const void *self, int group, int64_t tile, int64_t first, int64_t count, int64_t step,
+                          real *v)
 {
+    static window_group *const groups[LINE_GROUPS] = {source_0, source_1, source_2};
     const sources *s = self;
+    const k_conv *c = s->c;
     const place at = tile_place(&s->tiles, tile);
-    transform_x(s->c, s->x, &at, step, v);
+    for (int64_t row = first; row < first + count;) {
+        const int phase = (int)(row / c->a);
+        const window o = phase_window(c, s->x, &at, phase);
+        for (const int64_t end = k_min(first + count, (phase + 1) * c->a); row < end; row += VL, v += VL)
+            groups[group](&o, row - phase * c->a, VL, step, v);
+    }
 }
 
-static void weight_gradient(const void *self, int64_t tile, int64_t step, real *d)
+WINDOW_GROUP(gradient_0, gradient4, TILE, SPAN, 0, 4)
+WINDOW_GROUP(gradient_1, gradient4, TILE, SPAN, 1, 2)
+WINDOW_GROUP(gradient_2, gradient4, TILE, SPAN, 3, 3)
+
+static void weight_gradient(const void *self, int group, int64_t tile, int64_t first, int64_t count, int64_t step,
+                            real *d)
 {
+    static window_group *const groups[LINE_GROUPS] = {gradient_0, gradient_1, gradient_2};
     const sources *s = self;
     const k_conv *c = s->c;
     const place at = tile_place(&s->tiles, tile);
     const window o = window_at(s->y + at.image * c->ho * c->wo * c->b, c->ho, c->wo, c->b, at.y, at.x, 1, TILE);
-    for (int64_t channel = 0; channel < c->b; channel += VL) {
-        kv out[MOST][MOST];
-        window_transform(gradient4, TILE, SPAN, &o, channel, VL, out);
-        store_frequencies(SPAN, out, step, d + channel);
+    for (int64_t channel = first; channel < first + count; channel += VL, d += VL)
+        groups[group](&o, channel, VL, step, d);
+}
+
+/* What the lines a and b (b = a: one) give to the 2x2 taps; the others are zero. */
+K_INLINE void weight_lines(const int a, const int b, const k_conv *c, const real *sum, int64_t step, bool add, real *w)
+{
+    kv x[SPAN], first[2], second[2], out[2];
+    for (int i = 0; i < SPAN; i++) x[i] = k_load(sum + i * step);
+    weight4_back(x, first);
+    if (a != b) {
+        for (int i = 0; i < SPAN; i++) x[i] = k_load(sum + (SPAN + i) * step);
+        weight4_back(x, second);
+    }
+    for (int i = 0; i < SPAN; i++) x[i] = (kv){0};
+    for (int v = 0; v < 2; v++) {
+        x[a] = first[v];
+        if (a != b) x[b] = second[v];
+        weight4_back(x, out);
+        for (int u = 0; u < 2; u++) minimal_give(out[u], add, VL, w + (2 * u * 4 + 2 * v) * c->a * c->b);
     }
 }
 
-/* The 2x2 taps of one row (phase and source channel) and one vector of columns. */
-static void weight_finish(const void *self, const real *sum, int64_t step, int64_t row, int64_t column, real *w)
+static void weight_finish(const void *self, int group, const real *sum, int64_t step, int64_t row, int64_t column,
+                          real *w)
 {
     const k_conv *c = ((const sources *)self)->c;
     const int64_t phase = row / c->a;
-    kv x[MOST][MOST], out[MOST][MOST];
-    load_frequencies(SPAN, sum, step, x);
-    both_axes(weight4_back, SPAN, 2, x, out);
-    for (int u = 0; u < 2; u++)
-        for (int v = 0; v < 2; v++)
-            k_store(w + (((2 * u + phase / 2) * 4 + 2 * v + phase % 2) * c->a + row % c->a) * c->b + column, out[u][v]);
+    w += ((phase / 2 * 4 + phase % 2) * c->a + row % c->a) * c->b + column;
+    switch (group) {
+    case 0: weight_lines(0, 4, c, sum, step, false, w); break;
+    case 1: weight_lines(1, 2, c, sum, step, true, w); break;
+    default: weight_lines(3, 3, c, sum, step, true, w); break;
+    }
 }
 
 static minimal_weight job(const sources *s)
 {
     const k_conv *c = s->c;
     return (minimal_weight){.self = s,
-                            .frequencies = F,
+                            .frequencies = {2 * SPAN, 2 * SPAN, SPAN},
                             .tiles = &s->tiles,
                             .rows = PHASES * c->a,
                             .columns = c->b,
+                            .numel = 16 * c->a * c->b,
                             .source = weight_source,
                             .gradient = weight_gradient,
                             .finish = weight_finish};

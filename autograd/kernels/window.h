@@ -96,6 +96,43 @@ K_INLINE void window_transform(window_side *f, const int in, const int out, cons
     for (int i = 0; i < out; i++) f(half[i], y[i]);
 }
 
+/* Two of the lines that window_transform gives, y[a] and y[b], to va[i * step] and vb[i * step] (b = a: one). All lines at a time would
+ * not stay in registers; what only others need is left out by the compiler. */
+K_INLINE void window_lines(window_side *f, const int in, const int out, const int a, const int b, const window *o,
+                           int64_t channel, int64_t lanes, int64_t step, real *va, real *vb)
+{
+    kv first[WINDOW], second[WINDOW], y[WINDOW];
+#pragma GCC unroll 6
+    for (int j = 0; j < in; j++) {
+        int64_t at;
+        kv x[WINDOW], line[WINDOW] = {0};
+        if (window_column(o, j, &at)) {
+#pragma GCC unroll 6
+            for (int i = 0; i < in; i++) x[i] = window_pixel(o, i, at, channel, lanes);
+            f(x, line);
+        }
+        first[j] = line[a], second[j] = line[b];
+    }
+    f(first, y);
+#pragma GCC unroll 6
+    for (int i = 0; i < out; i++) k_store(va + i * step, y[i]);
+    if (a == b) return;
+    f(second, y);
+#pragma GCC unroll 6
+    for (int i = 0; i < out; i++) k_store(vb + i * step, y[i]);
+}
+
+/* The lines of a group one after the other, for minimal_weight.c. */
+typedef void window_group(const window *o, int64_t channel, int64_t lanes, int64_t step, real *v);
+#define WINDOW_GROUP(name, f, in, out, a, b)                                                                           \
+    static void name(const window *o, int64_t channel, int64_t lanes, int64_t step, real *v)                           \
+    {                                                                                                                  \
+        if (lanes >= VL)                                                                                               \
+            window_lines(f, in, out, a, b, o, channel, VL, step, v, v + (out)*step);                                   \
+        else                                                                                                           \
+            window_lines(f, in, out, a, b, o, channel, lanes, step, v, v + (out)*step);                                \
+    }
+
 /* ---- what comes next ------------------------------------------------------------------------------------------------------- */
 
 /* Pixels that tiles to come read or write. They are asked for in small shares during the products, which need no memory: between

@@ -3,6 +3,7 @@
  *   dg = G^T [ sum over tiles of (A dY A^T) * (B^T d B) ] G        dY: 4x4 results' gradients, d: 6x6 source pixels
  *
  * Per frequency of the 36 the sum is a matrix product over tiles: minimal_weight.c. */
+#include "minimal.h"
 #include "minimal_weight.h"
 #include "winograd_tile.h"
 
@@ -19,11 +20,18 @@ typedef struct sources {
     tiling tiles;
 } sources;
 
-static void source(const void *self, int64_t tile, int64_t step, real *v)
+WINDOW_GROUP(source_0, source_side, SPAN, SPAN, 0, 5)
+WINDOW_GROUP(source_1, source_side, SPAN, SPAN, 1, 2)
+WINDOW_GROUP(source_2, source_side, SPAN, SPAN, 3, 4)
+
+static void source(const void *self, int group, int64_t tile, int64_t first, int64_t count, int64_t step, real *v)
 {
+    static window_group *const groups[LINE_GROUPS] = {source_0, source_1, source_2};
     const sources *s = self;
     const place at = tile_place(&s->tiles, tile);
-    transform_source(s->m, s->x, &at, step, v);
+    const window o = source_window(s->m, s->x, &at);
+    for (int64_t channel = first; channel < first + count; channel += VL, v += VL)
+        groups[group](&o, channel, s->m->c - channel, step, v);
 }
 
 /* ---- D: gradients of the results ---------------------------------------------------------------------------------- */
@@ -40,28 +48,20 @@ K_INLINE void gradient_side(const kv *x, kv *y)
     y[5] = x[3];
 }
 
-K_INLINE void gradient_vector(const window *o, int64_t channel, int64_t lanes, int64_t step, real *to)
-{
-    kv d[WINDOW][WINDOW];
-    window_transform(gradient_side, TILE, SPAN, o, channel, lanes, d);
-#pragma GCC unroll 6
-    for (int i = 0; i < SPAN; i++)
-#pragma GCC unroll 6
-        for (int j = 0; j < SPAN; j++) k_store(to + (i * SPAN + j) * step, d[i][j]);
-}
+WINDOW_GROUP(gradient_0, gradient_side, TILE, SPAN, 0, 5)
+WINDOW_GROUP(gradient_1, gradient_side, TILE, SPAN, 1, 2)
+WINDOW_GROUP(gradient_2, gradient_side, TILE, SPAN, 3, 4)
 
-static void gradient(const void *self, int64_t tile, int64_t step, real *to)
+static void gradient(const void *self, int group, int64_t tile, int64_t first, int64_t count, int64_t step, real *d)
 {
+    static window_group *const groups[LINE_GROUPS] = {gradient_0, gradient_1, gradient_2};
     const sources *s = self;
     const winograd *m = s->m;
     const place at = tile_place(&s->tiles, tile);
     const window o =
         window_at(s->y + at.image * m->out_h * m->out_w * m->b, m->out_h, m->out_w, m->b, at.y, at.x, 1, TILE);
-    for (int64_t channel = 0; channel < m->b; channel += VL, to += VL)
-        if (m->b - channel >= VL)
-            gradient_vector(&o, channel, VL, step, to);
-        else
-            gradient_vector(&o, channel, m->b - channel, step, to);
+    for (int64_t channel = first; channel < first + count; channel += VL, d += VL)
+        groups[group](&o, channel, m->b - channel, step, d);
 }
 
 /* ---- dg ----------------------------------------------------------------------------------------------------------- */
@@ -75,20 +75,32 @@ K_INLINE void weight_side(const kv *x, kv *y)
     y[2] = far * (real)(1.0 / 6) - near + x[5];
 }
 
-static void finish(const void *self, const real *sum, int64_t step, int64_t row, int64_t column, real *w)
+/* What the lines a and b give; the others are zero. */
+K_INLINE void finish_lines(const int a, const int b, const winograd *m, const real *sum, int64_t step, bool add,
+                           int64_t lanes, real *w)
+{
+    kv x[SPAN], first[3], second[3], out[3];
+    for (int i = 0; i < SPAN; i++) x[i] = k_load(sum + i * step);
+    weight_side(x, first);
+    for (int i = 0; i < SPAN; i++) x[i] = k_load(sum + (SPAN + i) * step);
+    weight_side(x, second);
+    for (int i = 0; i < SPAN; i++) x[i] = (kv){0};
+    for (int j = 0; j < 3; j++) {
+        x[a] = first[j], x[b] = second[j];
+        weight_side(x, out);
+        for (int i = 0; i < 3; i++) minimal_give(out[i], add, lanes, w + (i * 3 + j) * m->c * m->b);
+    }
+}
+
+static void finish(const void *self, int group, const real *sum, int64_t step, int64_t row, int64_t column, real *w)
 {
     const winograd *m = ((const sources *)self)->m;
-    kv half[3][SPAN], x[SPAN], out[3];
-    for (int j = 0; j < SPAN; j++) {
-        for (int i = 0; i < SPAN; i++) x[i] = k_load(sum + (i * SPAN + j) * step);
-        weight_side(x, out);
-        for (int i = 0; i < 3; i++) half[i][j] = out[i];
-    }
-    for (int i = 0; i < 3; i++) {
-        weight_side(half[i], out);
-        for (int j = 0; j < 3; j++)
-            memcpy(w + ((i * 3 + j) * m->c + row) * m->b + column, &out[j],
-                   (size_t)k_min(VL, m->b - column) * sizeof(real));
+    const int64_t lanes = k_min(VL, m->b - column);
+    w += row * m->b + column;
+    switch (group) {
+    case 0: finish_lines(0, 5, m, sum, step, false, lanes, w); break;
+    case 1: finish_lines(1, 2, m, sum, step, true, lanes, w); break;
+    default: finish_lines(3, 4, m, sum, step, true, lanes, w); break;
     }
 }
 
@@ -96,10 +108,11 @@ static minimal_weight job(const sources *s)
 {
     const winograd *m = s->m;
     return (minimal_weight){.self = s,
-                            .frequencies = F,
+                            .frequencies = {2 * SPAN, 2 * SPAN, 2 * SPAN},
                             .tiles = &s->tiles,
                             .rows = m->c,
                             .columns = m->b,
+                            .numel = 9 * m->c * m->b,
                             .source = source,
                             .gradient = gradient,
                             .finish = finish};
