@@ -133,6 +133,25 @@ static void rq_once(parity *c)
     o.update_once = true;
     with_terms(c, IN(2, 5, 2), &o);
 }
+static void rq_scaled_gradient(parity *c)
+{
+    const nn_quantizer_opt o = {
+        NN_QUANTIZER_RESIDUAL, .K = 6, .D = 2, .rule = GRADIENT, .depth = 3, .shared = true, .decay = 0.9,
+        .depth_scale = true};
+    with_terms(c, IN(2, 5, 2), &o);
+}
+static void rq_scaled_ema(parity *c)
+{
+    nn_quantizer_opt o = averaged;
+    o.depth_scale = true;
+    with_terms(c, IN(2, 5, 2), &o);
+}
+static void rq_scaled_once(parity *c)
+{
+    nn_quantizer_opt o = averaged;
+    o.depth_scale = o.update_once = true;
+    with_terms(c, IN(2, 5, 2), &o);
+}
 
 static const nn_quantizer_opt relaxed = {NN_QUANTIZER_GUMBEL, .K = 6, .D = 3, .kl = 1};
 static void gumbel_kl(parity *c)
@@ -180,6 +199,16 @@ static void table(parity *c)
     parity_fill(e->data, e->numel, 0, 2);
     if (sum) parity_fill(sum->data, sum->numel, 0, 2);
 }
+static void lengths(parity *c)
+{
+    memcpy(nn_params_find(c->params, "depth_square")->data, (const real[]){1, (real)0.25, (real)0.0625},
+           3 * sizeof(real));
+}
+static void table_and_lengths(parity *c)
+{
+    table(c);
+    lengths(c);
+}
 static void unit_table(parity *c)
 {
     nn_param *e = nn_params_find(c->params, "embedding"), *sum = nn_params_find(c->params, "embedding_sum");
@@ -214,6 +243,9 @@ static const parity_case cases[] = {
     CASE(rq_shared_gradient),
     CASE(rq_shared_ema, .runs = 2, .prepare = table),
     CASE(rq_once, .runs = 2, .prepare = table),
+    CASE(rq_scaled_gradient, .runs = 2, .prepare = lengths),
+    CASE(rq_scaled_ema, .runs = 3, .prepare = table_and_lengths),
+    CASE(rq_scaled_once, .runs = 3, .prepare = table_and_lengths),
     CASE(gumbel_kl),
     CASE(gumbel_evaluated, .evaluation = true),
     CASE(gaussian, .evaluation = true),
