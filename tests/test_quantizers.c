@@ -295,6 +295,31 @@ static void finite_scalar_numbers(void **state)
     }
 }
 
+/* What is rounded is not given out, but its slope is the gradient of the values: b = tanh(z + shift) half - off has the slope
+ * half - (b + off)^2 / half. */
+static void finite_scalar_bounds(void **state)
+{
+    (void)state;
+    const double z[4] = {0, .7, -2, 10}, half[3] = {3.5035, 2.002, 2.002}, off[3] = {.5, 0, 0}, most[3] = {4, 2, 2};
+    const double bounded[12] = {0,         0,         0,         1.909572, 1.209944, 1.209944,
+                                -3.836510, -1.929983, -1.929983, 3.0035,   2.002,    2.002};
+    const nn_quantizer_opt o = {NN_QUANTIZER_FINITE_SCALAR, .n_levels = 3, .levels = {8, 5, 5}};
+    alone a = ALONE(true, &o, 4, 3);
+    ag_tensor *d;
+    double want[12];
+    ag_gradient(ag_sum(a.q.latents), 1, &a.z, &d);
+    ag_keep(d);
+    alone_plan(&a);
+    for (int i = 0; i < 12; i++) {
+        const int j = i % 3;
+        ((real *)ag_data(a.z))[i] = (real)z[i / 3];
+        want[i] = (half[j] - pow(bounded[i] + off[j], 2) / half[j]) / most[j];
+    }
+    alone_run(&a, 1);
+    near_all(d, want, NEAR);
+    alone_free(&a);
+}
+
 static void lookup_free_numbers(void **state)
 {
     (void)state;
@@ -508,6 +533,7 @@ int main(void)
         cmocka_unit_test(quantizers_equal_pytorch),
         cmocka_unit_test(thread_count_changes_no_bit),
         cmocka_unit_test(finite_scalar_numbers),
+        cmocka_unit_test(finite_scalar_bounds),
         cmocka_unit_test(lookup_free_numbers),
         cmocka_unit_test(residual_numbers),
         cmocka_unit_test(rotation_numbers),
