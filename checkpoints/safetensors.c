@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "checkpoint_file.h"
 #include "checkpoints/json.h"
 #include "data/sha256.h"
 
@@ -202,14 +203,28 @@ static int64_t place(const nn_param *q, int64_t i)
     return (i % taps * in + i / taps % in) * out + i / (taps * in);
 }
 
+/* The shape of a parameter as others store it. */
+static void stored_shape(const nn_param *q, int64_t shape[AG_MAX_RANK])
+{
+    for (int a = 0; a < q->rank; a++)
+        shape[a] = q->shape[q->layout == NN_PLAIN ? a : a == 0 ? q->rank - 1 : a == 1 ? q->rank - 2 : a - 2];
+}
+
 static bool same_shape(const nn_param *q, const tensor *t)
 {
-    if (t->deep || t->rank != q->rank) return false;
-    for (int a = 0; a < q->rank; a++) {
-        const int mine = q->layout == NN_PLAIN ? a : a == 0 ? q->rank - 1 : a == 1 ? q->rank - 2 : a - 2;
-        if (t->shape[a] != q->shape[mine]) return false;
-    }
-    return true;
+    int64_t shape[AG_MAX_RANK];
+    stored_shape(q, shape);
+    return !t->deep && t->rank == q->rank && !memcmp(t->shape, shape, (size_t)q->rank * sizeof *shape);
+}
+
+static ag_err fail_shape(const file *f, const nn_param *q, const tensor *t)
+{
+    int64_t shape[AG_MAX_RANK];
+    char found[160], needed[160];
+    stored_shape(q, shape);
+    return ag_fail(AG_ERR_DATA, "%s: tensor '%s' is %s %s%s, not F32, F16, BF16 or F64 %s; these are other weights",
+                   f->path, q->name, t->dtype, ckpt__shape_text(t->rank, t->shape, found, sizeof found),
+                   t->deep ? " and more axes" : "", ckpt__shape_text(q->rank, shape, needed, sizeof needed));
 }
 
 static bool readable(const char *dtype)
@@ -228,10 +243,7 @@ static ag_err load(const file *f, nn_param *q)
 {
     const tensor *t = find(f, q->name);
     if (!t) return ag_fail(AG_ERR_DATA, "%s: has no tensor '%s'; these are other weights", f->path, q->name);
-    if (!same_shape(q, t) || !readable(t->dtype))
-        return ag_fail(AG_ERR_DATA,
-                       "%s: tensor '%s' is of another shape or type (%s, %lld bytes); these are other weights", f->path,
-                       q->name, t->dtype, (long long)(t->end - t->begin));
+    if (!same_shape(q, t) || !readable(t->dtype)) return fail_shape(f, q, t);
     const size_t bytes = (size_t)(t->end - t->begin);
     uint8_t *raw = malloc(bytes ? bytes : 1);
     if (!raw) return ag_fail(AG_ERR_MEMORY, "%s: no memory for tensor '%s'", f->path, q->name);

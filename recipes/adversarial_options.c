@@ -220,9 +220,10 @@ ag_err adversarial_settle(void *options)
 
 static ag_tensor *distance(run *r, const A *o, ag_tensor *y)
 {
+    const double black = r->recipe->shift, white = black + r->recipe->scale;
     switch ((perceptual_kind)o->perceptual) {
     case PERCEPTUAL_LPIPS: return lpips(r, o, y, r->images);
-    case PERCEPTUAL_SSIM: return nn_structure(y, r->images, r->recipe->scale, 0);
+    case PERCEPTUAL_SSIM: return nn_structure(y, r->images, black, white, 0);
     case PERCEPTUAL_FEATURES: return learned(r, o, y, r->images);
     case PERCEPTUAL_NONE: break;
     }

@@ -28,14 +28,16 @@ typedef struct subject {
     void *options;
     image_shape image;
     ag_machine machine;
+    int64_t memory; /* that is free, bytes; 0: not known */
 } subject;
 
 typedef struct result {
     double images_per_s, gflops, one_thread; /* one_thread: images/s; 0 if there is only one */
-    double encode_per_s;                     /* 0: the recipe has no codes */
+    double encode_per_s;                     /* 0: no codes, or codes that cannot be decoded alone */
     double start_seconds;                    /* graph and plan, to the first step */
     double hours;                            /* of all steps of the options */
     int64_t batch, steps, memory, peak;      /* memory: as planned; peak: resident, of the process while it trained */
+    int64_t recomputed;                      /* nodes that run a second time because the memory would not do */
     cJSON *parameters;                       /* values to train, of each part of the model */
 } result;
 
@@ -82,15 +84,38 @@ static void fill_pixels(const run *r)
     for (int64_t i = 0; i < n; i++) p[i] = (uint8_t)(i / each * 37 + i % each / row * 3 + i * 7 % 50);
 }
 
-static ag_err open_run(run **out, const subject *s, nn_params *params, run_mode mode, int64_t batch,
-                       ag_plan_report *plan)
+static ag_err build_run(run **out, const subject *s, nn_params *params, run_mode mode, int64_t batch,
+                        ag_plan_report *plan)
 {
     const struct train_options *o = s->options;
     const run_options build = {
         .mode = mode, .batch = batch, .image = s->image, .variance = 0.06, .seed = (uint64_t)o->seed};
-    ag_err err = run_new(out, s->recipe, s->options, params, &build);
-    if (!err) err = run_plan_report(*out, 0, plan);
-    if (!err && !(err = run_plan(*out, 0))) fill_pixels(*out);
+    const ag_err err = run_new(out, s->recipe, s->options, params, &build);
+    return err ? err : run_plan_report(*out, s->memory, plan);
+}
+
+static ag_err open_run(run **out, const subject *s, nn_params *params, run_mode mode, int64_t batch,
+                       ag_plan_report *plan)
+{
+    ag_err err = build_run(out, s, params, mode, batch, plan);
+    if (!err && !(err = run_plan(*out, s->memory))) fill_pixels(*out);
+    return err;
+}
+
+/* Before anything is allocated: is there the memory to train? */
+static ag_err check_memory(const subject *s)
+{
+    const struct train_options *o = s->options;
+    run *r = NULL;
+    ag_plan_report plan;
+    nn_params *outline = nn_params_outline();
+    ag_err err =
+        outline ? build_run(&r, s, outline, RUN_TRAIN, o->batch, &plan) : ag_fail(AG_ERR_MEMORY, "no memory to plan");
+    if (err)
+        ag_fail_context(err, "%s, preset %s%s", s->recipe->name, s->preset,
+                        err == AG_ERR_MEMORY ? ", in the memory that is free" : "");
+    run_free(r);
+    nn_params_free(outline);
     return err;
 }
 
@@ -123,6 +148,7 @@ static ag_err measure_training(const subject *s, const arguments *a, nn_params *
     if (err) goto out;
     out->start_seconds = terminal_clock() - begin;
     out->memory = plan.arena_bytes + plan.state_bytes + plan.input_bytes;
+    out->recomputed = plan.recomputed;
     const double seconds = median_seconds(r, (double)a->seconds, a->profile > 0);
     if (a->profile > 0) {
         ag_graph_profile_print(r->graph, (int)a->profile, &s->machine, stderr);
@@ -156,9 +182,9 @@ static ag_err measure_encoding(const subject *s, const arguments *a, nn_params *
     run *r = NULL;
     ag_plan_report plan;
     const int64_t batch = images_batch(&s->image);
-    if (!s->recipe->decode) return AG_OK;
+    if (!s->recipe->decode || !recipe_grids(s->recipe, s->options, &s->image)) return AG_OK;
     ag_err err = open_run(&r, s, params, RUN_ENCODE, batch, &plan);
-    if (!err && r->n_quantizers) {
+    if (!err) {
         const double seconds = median_seconds(r, (double)a->seconds / 2, false);
         if (seconds < 0)
             err = ag_fail_context(AG_ERR_FAILED, "%s, preset %s: encoding failed", s->recipe->name, s->preset);
@@ -173,6 +199,7 @@ static ag_err measure(const subject *s, const arguments *a, result *out)
 {
     ag_err err = s->recipe->check(s->options, &s->image);
     *out = (result){0};
+    if (!err) err = check_memory(s);
     if (err) return err;
     nn_params *params = nn_params_new(1);
     if (!params) return ag_fail(AG_ERR_MEMORY, "no memory for parameters");
@@ -195,20 +222,35 @@ static void say_machine(const ag_machine *m)
 
 static void say_heading(void)
 {
-    printf("%-10s %-10s %-10s %6s %9s %8s %7s %8s %9s %9s %7s %8s\n", "recipe", "preset", "image", "batch", "images/s",
+    printf("%-13s %-10s %-10s %6s %9s %8s %7s %8s %9s %9s %7s %8s\n", "recipe", "preset", "image", "batch", "images/s",
            "GFLOP/s", "of peak", "threads", "encode/s", "MiB", "start s", "hours");
+}
+
+/* The start of a line: what was measured, or was not. */
+static void say_subject(const subject *s)
+{
+    char image[32];
+    snprintf(image, sizeof image, "%lldx%lldx%lld", (long long)s->image.width, (long long)s->image.height,
+             (long long)s->image.channels);
+    printf("%-13s %-10s %-10s ", s->recipe->name, s->preset, image);
+}
+
+static void say_error(const subject *s)
+{
+    say_subject(s);
+    printf("not measured: %s\n", ag_error_message());
+    fflush(stdout);
 }
 
 static void say(const subject *s, const result *r)
 {
-    char image[32], threads[16] = "-", encode[24] = "-";
-    snprintf(image, sizeof image, "%lldx%lldx%lld", (long long)s->image.width, (long long)s->image.height,
-             (long long)s->image.channels);
+    char threads[16] = "-", encode[24] = "-";
+    say_subject(s);
     if (r->one_thread > 0) snprintf(threads, sizeof threads, "x%.2f", r->images_per_s / r->one_thread);
     if (r->encode_per_s > 0) snprintf(encode, sizeof encode, "%.0f", r->encode_per_s);
-    printf("%-10s %-10s %-10s %6lld %9.1f %8.1f %6.0f%% %8s %9s %9.1f %7.3f %8.2f\n", s->recipe->name, s->preset, image,
-           (long long)r->batch, r->images_per_s, r->gflops, 100 * r->gflops / s->machine.gflops, threads, encode,
-           (double)r->memory / 0x1p20, r->start_seconds, r->hours);
+    printf("%6lld %9.1f %8.1f %6.0f%% %8s %9s %9.1f %7.3f %8.2f%s\n", (long long)r->batch, r->images_per_s, r->gflops,
+           100 * r->gflops / s->machine.gflops, threads, encode, (double)r->memory / 0x1p20, r->start_seconds, r->hours,
+           r->recomputed ? "  (marked blocks computed twice, for lack of memory)" : "");
     fflush(stdout);
 }
 
@@ -229,7 +271,7 @@ static cJSON *json_machine(const ag_machine *m)
     return j;
 }
 
-static cJSON *json_result(const subject *s, const result *r)
+static cJSON *json_subject(const subject *s)
 {
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "recipe", s->recipe->name);
@@ -237,6 +279,19 @@ static cJSON *json_result(const subject *s, const result *r)
     cJSON_AddNumberToObject(j, "height", (double)s->image.height);
     cJSON_AddNumberToObject(j, "width", (double)s->image.width);
     cJSON_AddNumberToObject(j, "channels", (double)s->image.channels);
+    return j;
+}
+
+static cJSON *json_error(const subject *s)
+{
+    cJSON *j = json_subject(s);
+    cJSON_AddStringToObject(j, "error", ag_error_message());
+    return j;
+}
+
+static cJSON *json_result(const subject *s, const result *r)
+{
+    cJSON *j = json_subject(s);
     cJSON_AddNumberToObject(j, "batch", (double)r->batch);
     cJSON_AddNumberToObject(j, "images_per_s", r->images_per_s);
     cJSON_AddNumberToObject(j, "gflops", r->gflops);
@@ -244,6 +299,7 @@ static cJSON *json_result(const subject *s, const result *r)
     if (r->one_thread > 0) cJSON_AddNumberToObject(j, "images_per_s_one_thread", r->one_thread);
     if (r->encode_per_s > 0) cJSON_AddNumberToObject(j, "encode_images_per_s", r->encode_per_s);
     cJSON_AddNumberToObject(j, "memory_bytes", (double)r->memory);
+    if (r->recomputed) cJSON_AddNumberToObject(j, "recomputed", (double)r->recomputed);
     if (r->peak) cJSON_AddNumberToObject(j, "peak_rss_bytes", (double)r->peak);
     cJSON_AddItemToObject(j, "parameters", cJSON_Duplicate(r->parameters, true));
     cJSON_AddNumberToObject(j, "start_seconds", r->start_seconds);
@@ -267,37 +323,52 @@ static ag_err resolve(subject *s, const arguments *a, const recipe_preset *prese
     return err ? err : train_options_check(s->options);
 }
 
-static ag_err bench_one(const recipe *card, const recipe_preset *preset, const arguments *a, const ag_machine *m,
-                        cJSON *list)
+/* `preset` NULL: the recipe has none. `alone`: no other recipe is asked for, so what cannot be measured is an error; else it is a line
+ * of the table, and the table goes on. */
+static ag_err bench_one(const recipe *card, const recipe_preset *preset, bool alone, const arguments *a,
+                        const ag_machine *m, cJSON *list)
 {
-    subject s = {.recipe = card, .options = recipe_options_new(card), .machine = *m};
+    subject s = {.recipe = card, .options = recipe_options_new(card), .machine = *m, .memory = memory_available()};
     result r = {0};
     ag_err err = s.options ? resolve(&s, a, preset) : ag_fail(AG_ERR_MEMORY, "no memory for options");
-    if (!err && !(err = measure(&s, a, &r))) {
-        if (list)
-            cJSON_AddItemToArray(list, json_result(&s, &r));
-        else
-            say(&s, &r);
-    }
+    if (err) goto out;
+    err = measure(&s, a, &r);
+    const bool told = err && !alone && !signals_received();
+    if (list && (told || !err))
+        cJSON_AddItemToArray(list, told ? json_error(&s) : json_result(&s, &r));
+    else if (told)
+        say_error(&s);
+    else if (!err)
+        say(&s, &r);
+    if (told) err = AG_OK;
+out:
     cJSON_Delete(r.parameters);
     free(s.options);
     return err;
 }
 
-/* The preset asked for, else the first of the recipe (of each recipe, if none is named). */
+/* What a recipe is measured at if no preset is asked for: something that fits most machines. */
+static const recipe_preset *usual_preset(const recipe *card)
+{
+    static const char *const usual[] = {"cifar10", "photos64"};
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        for (const recipe_preset *p = card->presets; p->name; p++)
+            if (!strcmp(p->name, usual[i])) return p;
+    return card->presets->name ? card->presets : NULL;
+}
+
 static ag_err bench_all(const char *name, const arguments *a, const ag_machine *m, cJSON *list)
 {
     const recipe *card;
-    const recipe_preset *preset;
     ag_err err = AG_OK;
     if (name) {
         if ((err = recipe_get(&card, name))) return err;
-        preset = card->presets->name ? card->presets : NULL;
+        const recipe_preset *preset = usual_preset(card);
         if (a->preset && (err = recipe_preset_find(&preset, card, a->preset))) return err;
-        return bench_one(card, preset, a, m, list);
+        return bench_one(card, preset, true, a, m, list);
     }
     for (int i = 0; !err && (card = recipe_at(i)) && !signals_received(); i++)
-        err = bench_one(card, card->presets->name ? card->presets : NULL, a, m, list);
+        err = bench_one(card, usual_preset(card), false, a, m, list);
     return err;
 }
 
@@ -326,7 +397,8 @@ int command_bench(const command *c, int argc, char **argv)
 {
     arguments a = {.channels = 3, .seconds = 4};
     const command_flag flags[] = {
-        {"preset", 'p', FLAG_TEXT, &a.preset, "NAME", "a set of options of the recipe (default: its first)", 0, 0},
+        {"preset", 'p', FLAG_TEXT, &a.preset, "NAME",
+         "a set of options of the recipe (default: cifar10, else photos64, else its first)", 0, 0},
         {"set", 's', FLAG_LIST, &a.sets, "KEY=VALUE", "one option; may be given more than once", 0, 0},
         {"size", 0, FLAG_TEXT, &a.size, "N|WxH", "pixels of an image (default: what the preset is meant for)", 0, 0},
         {"channels", 0, FLAG_INT, &a.channels, "N", "channels of an image (default 3)", 1, 64},

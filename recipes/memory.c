@@ -3,12 +3,12 @@
 
 #include "memory.h"
 
-/* "VmRSS:     1234 kB" */
-static int64_t status_value(const char *key)
+/* "VmRSS:     1234 kB", in bytes */
+static int64_t value(const char *path, const char *key)
 {
     char line[256];
     long long kib = 0;
-    FILE *f = fopen("/proc/self/status", "r");
+    FILE *f = fopen(path, "r");
     if (!f) return 0;
     while (fgets(line, sizeof line, f))
         if (!strncmp(line, key, strlen(key))) sscanf(line + strlen(key), "%lld", &kib);
@@ -16,9 +16,11 @@ static int64_t status_value(const char *key)
     return kib * 1024;
 }
 
-int64_t memory_resident(void) { return status_value("VmRSS:"); }
+int64_t memory_resident(void) { return value("/proc/self/status", "VmRSS:"); }
 
-int64_t memory_peak(void) { return status_value("VmHWM:"); }
+int64_t memory_peak(void) { return value("/proc/self/status", "VmHWM:"); }
+
+int64_t memory_available(void) { return value("/proc/meminfo", "MemAvailable:"); }
 
 void memory_reset_peak(void)
 {

@@ -119,6 +119,18 @@ static ag_err first_latents(trainer *t, run *r, real **rows)
     return AG_OK;
 }
 
+/* The rest has to come from restarts. */
+static void say_few(const trainer *t, const run_start_entry *s, int64_t rows)
+{
+    const int64_t codes = s->options.K;
+    if (rows >= codes) return;
+    terminal_line(
+        "start=%s: %lld images give %lld latents for %lld codes, so %lld of them begin unused or as copies; set "
+        "a larger batch or accumulate, fewer codes, or restart",
+        s->options.start == NN_START_KMEANS ? "kmeans" : "data", (long long)(t->o->batch * t->o->accumulate),
+        (long long)rows, (long long)codes, (long long)(codes - rows));
+}
+
 /* Codebooks that start from the first step: latents of the untrained encoder, then nn_quantizer_start. */
 static ag_err start_codebooks(trainer *t)
 {
@@ -142,6 +154,7 @@ static ag_err start_codebooks(trainer *t)
         const run_start_entry *s = &r->starts[i];
         if (t->started[i]) continue;
         const int64_t n = t->o->accumulate * ag_numel(s->rows) / ag_dim(s->rows, -1);
+        say_few(t, s, n);
         err = nn_quantizer_start(t->params, s->scope, &s->options, n, rows[i], (uint64_t)t->o->seed);
     }
 out:

@@ -63,4 +63,14 @@ grep -q 'the last has 4 rows, the latents have 8' err.txt || { cat err.txt >&2; 
 expect 2 "$tessera" train vqvae --preset tiny --data data.h5 -o never --set levels=8,x
 grep -q 'levels=8,x is not accepted' err.txt || fail "a bad list"
 [ ! -e never ] && [ ! -e never.h5 ] || fail "something was made"
+
+# a codebook larger than what it starts from is trained, but said
+for start in kmeans data; do
+    expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o few --steps 2 --set codes=300 --set batch=4 --set start=$start --set accumulate=1
+    grep -q "start=$start: 4 images give 256 latents for 300 codes, so 44 of them begin unused or as copies" err.txt ||
+        { cat err.txt >&2; fail "start=$start: too few latents are not said"; }
+    rm -rf few
+done
+expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o few --steps 2 --set codes=300 --set batch=4 --set accumulate=2
+! grep -q 'begin unused' err.txt || fail "enough latents are called too few"
 echo "e2e_quantizers: all good"

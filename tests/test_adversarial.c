@@ -16,15 +16,35 @@ static void structure_is_the_mean_over_sizes_and_zero_for_equals(void **state)
     ag_graph *g = ag_graph_new(1);
     const ag_pool2d_options half = {.kernel = 2};
     ag_tensor *x = ag_input(g, "x", AG_REAL, 4, (int64_t[]){1, 64, 40, 3}), *y = ag_shift(ag_scale(x, 0.7), 0.1);
-    ag_tensor *both = ag_keep(nn_structure(y, x, 2, 0)), *same = ag_keep(nn_structure(x, x, 2, 0));
-    ag_tensor *one = nn_structure(y, x, 2, 1),
-              *small = nn_structure(ag_avg_pool2d(y, &half), ag_avg_pool2d(x, &half), 2, 1);
+    ag_tensor *both = ag_keep(nn_structure(y, x, -1, 1, 0)), *same = ag_keep(nn_structure(x, x, -1, 1, 0));
+    ag_tensor *one = nn_structure(y, x, -1, 1, 1),
+              *small = nn_structure(ag_avg_pool2d(y, &half), ag_avg_pool2d(x, &half), -1, 1, 1);
     ag_tensor *mean = ag_keep(ag_scale(ag_add(one, small), 0.5)); /* a quarter of 40 has no place for a window */
     assert_int_equal(ag_graph_plan(g, NULL), AG_OK);
     network_fill(x, 0);
     assert_int_equal(ag_graph_run(g, 0), AG_OK);
     assert_true(ag_value(both) > 0.05 && fabs(ag_value(both) - ag_value(mean)) < 1e-6);
     assert_true(fabs(ag_value(same)) < 1e-6);
+    ag_graph_free(g);
+}
+
+/* The same pictures in [0,1], in [-1,1] and as dVAE's logits want them. */
+static void structure_is_the_same_in_every_range(void **state)
+{
+    (void)state;
+    ag_graph *g = ag_graph_new(1);
+    ag_tensor *u = ag_input(g, "u", AG_REAL, 4, (int64_t[]){1, 40, 40, 3});
+    ag_tensor *x = ag_shift(ag_scale(u, 0.5), 0.5), *y = ag_shift(ag_scale(ag_square(u), 0.8), 0.2); /* 0..1 */
+    ag_tensor *unit = ag_keep(nn_structure(y, x, 0, 1, 0));
+    ag_tensor *both = ag_keep(nn_structure(ag_shift(ag_scale(y, 2), -1), ag_shift(ag_scale(x, 2), -1), -1, 1, 0));
+    ag_tensor *inner =
+        ag_keep(nn_structure(ag_shift(ag_scale(y, 0.8), 0.1), ag_shift(ag_scale(x, 0.8), 0.1), 0.1, 0.9, 0));
+    assert_int_equal(ag_graph_plan(g, NULL), AG_OK);
+    network_fill(u, 0);
+    assert_int_equal(ag_graph_run(g, 0), AG_OK);
+    assert_true(ag_value(unit) > 0.05);
+    assert_float_equal(ag_value(both), ag_value(unit), 1e-5);
+    assert_float_equal(ag_value(inner), ag_value(unit), 1e-5);
     ag_graph_free(g);
 }
 
@@ -416,6 +436,7 @@ int main(void)
     ag_cpu_set_threads(1); /* graphs are so small that threads would only wait for each other */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(structure_is_the_mean_over_sizes_and_zero_for_equals),
+        cmocka_unit_test(structure_is_the_same_in_every_range),
         cmocka_unit_test(before_its_onset_the_discriminator_moves_nothing_of_the_generator),
         cmocka_unit_test(scales_of_a_likelihood_learn_beside_a_discriminator),
         cmocka_unit_test(the_adaptive_weight_makes_both_losses_pull_alike),

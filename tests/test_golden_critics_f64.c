@@ -241,6 +241,35 @@ static void images_apart(void **state)
     end(&b);
 }
 
+/* How neighbours differ in image 0, less how they do in image 1: the mean size. They are `step` values apart: 3 in a row, 96 in a column. */
+static double edges_apart(const double *pixels, int step)
+{
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; i + step < 3072; i++) {
+        if (step == 3 && i % 96 >= 93) continue; /* the last of its row */
+        sum += fabs(pixels[i + step] - pixels[i] - pixels[3072 + i + step] + pixels[3072 + i]);
+        n++;
+    }
+    return sum / n;
+}
+
+static void structure_apart(void **state)
+{
+    (void)state;
+    for (int low = -1; low < 1; low++) {
+        bench b = begin(false);
+        ag_tensor *x[2];
+        for (int i = 0; i < 2; i++) x[i] = ag_slice_axis(b.x, 0, i, 1);
+        ag_tensor *loss = ag_keep(nn_structure(x[0], x[1], low, 1, 1));
+        run(&b, 1 - low, low);
+        double pixels[6144];
+        for (int n = 0; n < 2; n++) golden_image(n, pixels + n * 3072);
+        near("SSIM", 1 + 2 * (edges_apart(pixels, 3) + edges_apart(pixels, 96)) - ag_value(loss), .374958);
+        end(&b);
+    }
+}
+
 /* Ten times the adversarial loss leaves the weighted gradient alone; the cut holds; nothing flows through the weight. */
 static void adaptive_weight(void **state)
 {
@@ -270,7 +299,7 @@ int main(void)
         cmocka_unit_test(parameter_counts),      cmocka_unit_test(lpips_wiring),
         cmocka_unit_test(adversarial_losses),    cmocka_unit_test(lecam_averages_follow),
         cmocka_unit_test(reconstruction_losses), cmocka_unit_test(images_apart),
-        cmocka_unit_test(adaptive_weight),
+        cmocka_unit_test(structure_apart),       cmocka_unit_test(adaptive_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

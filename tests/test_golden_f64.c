@@ -170,6 +170,17 @@ static void kmeans_start(void **state)
     assert_true(exact);
 }
 
+/* What all other tests of golden numbers are made from. */
+static void hash_numbers(void **state)
+{
+    (void)state;
+    const double u[4] = {-.13641977, .33194042, -.44155899, -.31292170};
+    const double table[16] = {-.272840, .663881,  -.883118, -.625843, .679377, -.883525, -.252191, .794468,
+                              .152126,  -.595122, -.932489, -.884278, .946192, -.457902, .698366,  .798915};
+    for (uint32_t i = 0; i < 4; i++) near(golden_u(i), u[i], 1e-8);
+    for (uint32_t i = 0; i < 16; i++) near(2 * golden_u(i), table[i], 1e-6);
+}
+
 /* shape, mean, population deviation, first three values in [N,C,H,W] order, last value */
 typedef struct row {
     double mean, deviation, first[3], last;
@@ -248,6 +259,7 @@ int main(void)
         cmocka_unit_test(debiased_ema_codebook),
         cmocka_unit_test(restart_revives_dead_codes),
         cmocka_unit_test(kmeans_start),
+        cmocka_unit_test(hash_numbers),
         cmocka_unit_test(tiny_vqvae_with_hash_weights),
         cmocka_unit_test(published_parameter_counts),
     };

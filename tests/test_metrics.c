@@ -137,6 +137,21 @@ static void ssim_window_shrinks_with_small_images(void **state)
     assert_true(ssim(images[0], images[1], 8, 8, 3) < 0.999);
 }
 
+/* Of black and of one white pixel the only window tells the weight w of that pixel: their means are 0 and w, their squares 0 and w. */
+static void ssim_window_has_the_golden_weights(void **state)
+{
+    (void)state;
+    const double half[6] = {.00102838, .00759876, .03600077, .10936069, .21300553, .26601171};
+    const double c1 = 1e-4, c2 = 9e-4;
+    for (int i = 0; i < 121; i++) {
+        const int y = i / 11, x = i % 11;
+        real black[121] = {0}, white[121] = {0};
+        white[i] = 1;
+        const double w = half[y > 5 ? 10 - y : y] * half[x > 5 ? 10 - x : x];
+        NEAR(ssim(black, white, 11, 11, 1) * (w * w + c1) * (w - w * w + c2) / (c1 * c2), 1, 1e-6);
+    }
+}
+
 static void perplexity_counts_equal_codes(void **state)
 {
     (void)state;
@@ -155,7 +170,7 @@ int main(void)
         cmocka_unit_test(images_have_the_published_values),     cmocka_unit_test(two_images_have_the_golden_metrics),
         cmocka_unit_test(a_noisy_image_has_the_golden_metrics), cmocka_unit_test(equal_images_are_perfect),
         cmocka_unit_test(psnr_clamps_and_mse_does_not),         cmocka_unit_test(ssim_window_shrinks_with_small_images),
-        cmocka_unit_test(perplexity_counts_equal_codes),
+        cmocka_unit_test(ssim_window_has_the_golden_weights),   cmocka_unit_test(perplexity_counts_equal_codes),
     };
     return cmocka_run_group_tests_name("metrics", tests, make_images, NULL);
 }

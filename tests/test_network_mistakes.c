@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "nn/losses.h"
 #include "nn/networks.h"
 
 static ag_tensor *image(nn_scope s, int64_t n, int64_t h, int64_t w, int64_t c)
@@ -118,6 +119,12 @@ static ag_tensor *lpips_channels(nn_scope s)
     return nn_lpips(s, image(s, 1, 16, 16, 2), image(s, 1, 16, 16, 2), NULL, NULL);
 }
 
+static ag_tensor *structure_range(nn_scope s)
+{
+    ag_tensor *x = image(s, 1, 16, 16, 3);
+    return nn_structure(x, x, 1, 1, 0);
+}
+
 static const struct {
     ag_tensor *(*build)(nn_scope s);
     const char *says;
@@ -136,6 +143,7 @@ static const struct {
     {maskgit_size, "net: an image of 16 x 10; both must be multiples of 4"},
     {magvit2_size, "net: an image of 9 x 8; both must be multiples of 2"},
     {magvit2_map, "net: the variance over one position"},
+    {structure_range, "structure: a range of 1 to 1"},
     {patchgan_layers, "net: 0 layers of width 8"},
     {patchgan_size, "net.main"},
     {stylegan_batch, "net: groups of 4 images do not divide the batch of 6"},

@@ -133,6 +133,25 @@ static void rq_once(parity *c)
     o.update_once = true;
     with_terms(c, IN(2, 5, 2), &o);
 }
+static void rq_scaled_gradient(parity *c)
+{
+    const nn_quantizer_opt o = {
+        NN_QUANTIZER_RESIDUAL, .K = 6, .D = 2, .rule = GRADIENT, .depth = 3, .shared = true, .decay = 0.9,
+        .depth_scale = true};
+    with_terms(c, IN(2, 5, 2), &o);
+}
+static void rq_scaled_ema(parity *c)
+{
+    nn_quantizer_opt o = averaged;
+    o.depth_scale = true;
+    with_terms(c, IN(2, 5, 2), &o);
+}
+static void rq_scaled_once(parity *c)
+{
+    nn_quantizer_opt o = averaged;
+    o.depth_scale = o.update_once = true;
+    with_terms(c, IN(2, 5, 2), &o);
+}
 
 static const nn_quantizer_opt relaxed = {NN_QUANTIZER_GUMBEL, .K = 6, .D = 3, .kl = 1};
 static void gumbel_kl(parity *c)
@@ -180,6 +199,16 @@ static void table(parity *c)
     parity_fill(e->data, e->numel, 0, 2);
     if (sum) parity_fill(sum->data, sum->numel, 0, 2);
 }
+static void lengths(parity *c)
+{
+    memcpy(nn_params_find(c->params, "depth_square")->data, (const real[]){1, (real)0.25, (real)0.0625},
+           3 * sizeof(real));
+}
+static void table_and_lengths(parity *c)
+{
+    table(c);
+    lengths(c);
+}
 static void unit_table(parity *c)
 {
     nn_param *e = nn_params_find(c->params, "embedding"), *sum = nn_params_find(c->params, "embedding_sum");
@@ -214,6 +243,9 @@ static const parity_case cases[] = {
     CASE(rq_shared_gradient),
     CASE(rq_shared_ema, .runs = 2, .prepare = table),
     CASE(rq_once, .runs = 2, .prepare = table),
+    CASE(rq_scaled_gradient, .runs = 2, .prepare = lengths),
+    CASE(rq_scaled_ema, .runs = 3, .prepare = table_and_lengths),
+    CASE(rq_scaled_once, .runs = 3, .prepare = table_and_lengths),
     CASE(gumbel_kl),
     CASE(gumbel_evaluated, .evaluation = true),
     CASE(gaussian, .evaluation = true),
@@ -261,6 +293,31 @@ static void finite_scalar_numbers(void **state)
         assert_int_equal(a.q.n_terms, 0); /* no loss is added */
         alone_free(&a);
     }
+}
+
+/* What is rounded is not given out, but its slope is the gradient of the values: b = tanh(z + shift) half - off has the slope
+ * half - (b + off)^2 / half. */
+static void finite_scalar_bounds(void **state)
+{
+    (void)state;
+    const double z[4] = {0, .7, -2, 10}, half[3] = {3.5035, 2.002, 2.002}, off[3] = {.5, 0, 0}, most[3] = {4, 2, 2};
+    const double bounded[12] = {0,         0,         0,         1.909572, 1.209944, 1.209944,
+                                -3.836510, -1.929983, -1.929983, 3.0035,   2.002,    2.002};
+    const nn_quantizer_opt o = {NN_QUANTIZER_FINITE_SCALAR, .n_levels = 3, .levels = {8, 5, 5}};
+    alone a = ALONE(true, &o, 4, 3);
+    ag_tensor *d;
+    double want[12];
+    ag_gradient(ag_sum(a.q.latents), 1, &a.z, &d);
+    ag_keep(d);
+    alone_plan(&a);
+    for (int i = 0; i < 12; i++) {
+        const int j = i % 3;
+        ((real *)ag_data(a.z))[i] = (real)z[i / 3];
+        want[i] = (half[j] - pow(bounded[i] + off[j], 2) / half[j]) / most[j];
+    }
+    alone_run(&a, 1);
+    near_all(d, want, NEAR);
+    alone_free(&a);
 }
 
 static void lookup_free_numbers(void **state)
@@ -476,6 +533,7 @@ int main(void)
         cmocka_unit_test(quantizers_equal_pytorch),
         cmocka_unit_test(thread_count_changes_no_bit),
         cmocka_unit_test(finite_scalar_numbers),
+        cmocka_unit_test(finite_scalar_bounds),
         cmocka_unit_test(lookup_free_numbers),
         cmocka_unit_test(residual_numbers),
         cmocka_unit_test(rotation_numbers),

@@ -144,11 +144,11 @@ static void other_weights_are_refused(void **state)
     static const uint8_t data[64];
     nn_params *p = parameters();
     refused("{" A("F32", 48) "}", -1, 48, "no tensor 'b'");
-    refused("{" A("I32", 48) "," B(48, 56) "}", -1, 56, "of another shape or type");
+    refused("{" A("I32", 48) "," B(48, 56) "}", -1, 56, "'a' is I32 [2, 3, 1, 2], not F32");
     refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[3,2,1,2],\"data_offsets\":[0,48]}," B(48, 56) "}", -1, 56,
-            "another shape");
+            "'a' is F32 [3, 2, 1, 2], not F32, F16, BF16 or F64 [2, 3, 1, 2]");
     refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2,3,1,2,1,1,1],\"data_offsets\":[0,48]}," B(48, 56) "}", -1, 56,
-            "another shape");
+            "'a' is F32 [2, 3, 1, 2, 1, 1] and more axes, not");
     write_file("{" A("F32", 48) "," B(48, 56) "}", -1, data, 56);
     assert_int_equal(ckpt_safetensors_load(path, "", p), AG_ERR_DATA);
     assert_non_null(strstr(ag_error_message(), hash)); /* to be looked up and given */

@@ -208,9 +208,10 @@ def local(x):
     return F.conv2d(x, WINDOW.view(1, 1, 1, 11).expand(c, 1, 1, 11), groups=c)
 
 
-def structure(y, x, range):
-    """nn_structure: SSIM and edges at as many of three sizes as are 16 pixels and more."""
-    sum, n, c1, c2 = 0, 0, (0.01 * range) ** 2, (0.03 * range) ** 2
+def structure(y, x, low, high):
+    """nn_structure: SSIM and edges at as many of three sizes as are 16 pixels and more, of the pictures in [0,1]."""
+    y, x = (y - low) / (high - low), (x - low) / (high - low)
+    sum, n, c1, c2 = 0, 0, 0.01**2, 0.03**2
     while n == 0 or n < 3 and y.shape[2] >= 32:
         if n:
             y, x = F.avg_pool2d(y, 2), F.avg_pool2d(x, 2)
@@ -219,7 +220,7 @@ def structure(y, x, range):
         ssim = (2 * both + c1) * (2 * (products - both) + c2) / ((means + c1) * (squares - means + c2))
         d = y - x
         edges = (d[:, :, 1:] - d[:, :, :-1]).abs().mean() + (d[..., 1:] - d[..., :-1]).abs().mean()
-        sum, n = sum + 1 - ssim.mean() + edges * (2 / range), n + 1
+        sum, n = sum + 1 - ssim.mean() + 2 * edges, n + 1
     return sum / n
 
 

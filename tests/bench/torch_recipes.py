@@ -79,7 +79,7 @@ class Step:
             pixels = F.mse_loss(y, x) + 0.1 * logit_laplace(y, raw[:, 3:], 0.8 * x + 0.1)
         else:
             pixels = F.l1_loss(y, x) if o["pixels"] == "l1" else F.mse_loss(y, x)
-        seen = structure(y, x, self.model.scale)
+        seen = structure(y, x, self.model.shift, self.model.shift + self.model.scale)
         return pixels + o["perceptual"] * seen, pixels, seen
 
     def generator_of(self, f):

@@ -23,10 +23,11 @@ ag_tensor *nn_logit_laplace_image(ag_tensor *mean, double epsilon); /* like mean
  * weights; it is not LPIPS. With y and x at 1, 1/2, 1/4 ... of their size (means of 2 x 2), `scales` of them (0: 3) or as many as
  * are 16 pixels high and wide,
  *   (1/S) sum_s  1 - mean SSIM(y_s, x_s)  +  mean |dh y_s - dh x_s| + mean |dv y_s - dv x_s|
- * SSIM by Gaussian windows of 11 x 11, deviation 1.5, inside the image, per channel, with the constants of a range of `range` (2 for
- * images in [-1,1]): Wang, Bovik, Sheikh, Simoncelli 2004, eq. 13; dh, dv: differences of neighbours, over half of the range. y, x
- * [N,H,W,C], 16 x 16 or more. */
-ag_tensor *nn_structure(ag_tensor *y, ag_tensor *x, double range, int scales);
+ * y, x [N,H,W,C], 16 x 16 or more, with black at `low` and white at `high` (-1 and 1 for images in [-1,1]): both are taken to [0,1]
+ * first, so the same pictures have the same value in every range. SSIM by Gaussian windows of 11 x 11, deviation 1.5, inside the image,
+ * per channel: Wang, Bovik, Sheikh, Simoncelli 2004, eq. 13, whose means and constants 0.01^2 and 0.03^2 are those of [0,1]; dh, dv:
+ * differences of neighbours, over half of the range. Errors: AG_ERR_SHAPE for smaller images, and if `low` is not below `high`. */
+ag_tensor *nn_structure(ag_tensor *y, ag_tensor *x, double low, double high, int scales);
 
 /* ---- adversarial -------------------------------------------------------------------------------------------------------- */
 
