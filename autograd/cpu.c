@@ -104,12 +104,36 @@ static int quota_cores(void)
     return least;
 }
 
-static int affinity_cores(void)
+/* Does a CPU below `cpu` that the process may use share its core? The file lists them: "0,64" or "0-1". */
+static bool has_lower_sibling(const char *root, int cpu, const cpu_set_t *set)
+{
+    char path[PATH_MAX], text[512] = "";
+    if ((size_t)snprintf(path, sizeof path, "%s/cpu%d/topology/thread_siblings_list", root, cpu) >= sizeof path)
+        return false;
+    FILE *f = fopen(path, "r");
+    if (!f) return false;
+    char *at = fgets(text, sizeof text, f), *end = at;
+    fclose(f);
+    for (; at && *at; at = *end == ',' ? end + 1 : NULL) {
+        const long first = strtol(at, &end, 10);
+        const long last = *end == '-' ? strtol(end + 1, &end, 10) : first;
+        for (long i = first; i <= last && i < cpu; i++)
+            if (i >= 0 && CPU_ISSET((size_t)i, set)) return true;
+    }
+    return false;
+}
+
+int ag_cpu_cores(const char *root)
 {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    const long n = sysconf(_SC_NPROCESSORS_ONLN); /* more cores than cpu_set_t can name */
-    return n < 1 ? 1 : (int)n;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) { /* more CPUs than cpu_set_t can name */
+        const long n = sysconf(_SC_NPROCESSORS_ONLN);
+        return n < 1 ? 1 : (int)n;
+    }
+    int cores = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET((size_t)cpu, &set) && !has_lower_sibling(root, cpu, &set)) cores++;
+    return cores;
 }
 
 int ag_cpu_threads(void) { return omp_get_max_threads(); }
@@ -119,7 +143,7 @@ void ag_cpu_set_threads(int n)
     const char *wish = getenv("OMP_NUM_THREADS");
     if (n < 1 && wish) n = atoi(wish); /* of a list, the outermost level */
     if (n < 1) {
-        const int cores = affinity_cores(), quota = quota_cores();
+        const int cores = ag_cpu_cores("/sys/devices/system/cpu"), quota = quota_cores();
         n = cores < quota ? cores : quota;
     }
     omp_set_num_threads(n < 1 ? 1 : n);

@@ -186,6 +186,7 @@ int main(int argc, char **argv)
     bench_product("product 128 x 128 x 64", 128, 128, 64);
     bench_product("product 64 x 64 x 32", 64, 64, 32);
     bench_nearest("nearest 16384 x 512 codes x 64", 16384, 512, 64);
+    bench_nearest("nearest 65536 x 512 codes x 64", 65536, 512, 64);
     bench_nearest("nearest 65536 x 8192 codes x 256", 65536, 8192, 256);
     return 0;
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Training steps here and in PyTorch, in turn on the same cores: medians, their ratio, peak memory.
+# Training steps here and in PyTorch, in turn on the same cores: medians, their ratio beside the goal (of memory: at most 0.4), peak memory.
 #
 #   sh tests/bench/compare_torch.sh BUILD-FOLDER [PYTHON [ROUNDS [WORK:BATCH...|recipes]]]
 #
@@ -55,12 +55,16 @@ while [ $round -lt "$rounds" ]; do
     done
     round=$((round + 1))
 done
-sort -k1,1 -k2,2 -k3,3n "$results" | awk -v order="$*" '
+model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
+echo "$(date -u +%F), ${model:-unknown CPU}, $("$python" -c 'import torch; print("PyTorch", torch.__version__)'), medians of $rounds round(s); ${FLAGS:-fp32}"
+echo
+sort -k1,1 -k2,2 -k3,3n "$results" | awk -v order="$*" -v flags="${FLAGS:-}" '
     { key = $1 " " $2; n[key]++; speed[key, n[key]] = $3; if ($4 > peak[key]) peak[key] = $4; if ($2 != "tessera") rivals[$1, $2] = 1 }
+    function goal(work) { return work ~ /^gpt/ ? (flags == "" ? 1.5 : "") : work ~ /^vqgan|^recipe/ ? 2.5 : 3 }
     function median(key) { return speed[key, int((n[key] + 1) / 2)] }
     END {
-        print "| work | batch | tessera samples/s | PyTorch samples/s (best setting) | ratio | peak memory, MiB | PyTorch | share |"
-        print "|---|---|---|---|---|---|---|---|"
+        print "| work | batch | tessera samples/s | PyTorch samples/s (best setting) | ratio | goal | peak memory, MiB | PyTorch | share |"
+        print "|---|---|---|---|---|---|---|---|---|"
         count = split(order, jobs)
         for (i = 1; i <= count; i++) {
             t = jobs[i] " tessera"; best = ""
@@ -71,6 +75,6 @@ sort -k1,1 -k2,2 -k3,3n "$results" | awk -v order="$*" '
             }
             if (best == "" || !n[t]) continue
             split(jobs[i], name, ":"); split(best, who, " ")
-            printf "| %s | %d | %.1f | %.1f (%s) | %.2f | %d | %d | %.2f |\n", name[1], name[2], median(t), median(best), substr(who[2], 7), median(t) / median(best), peak[t], peak[best], peak[t] / peak[best]
+            printf "| %s | %d | %.1f | %.1f (%s) | %.2f | %s | %d | %d | %.2f |\n", name[1], name[2], median(t), median(best), substr(who[2], 7), median(t) / median(best), goal(name[1]), peak[t], peak[best], peak[t] / peak[best]
         }
     }'

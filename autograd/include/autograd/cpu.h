@@ -16,8 +16,13 @@ bool ag_cpu_bf16(void);
 /* Model name of the processor, "unknown" if it cannot be read. */
 const char *ag_cpu_model(void);
 
+/* Physical cores in the affinity mask (cpuset) of this process: of CPUs that share a core, the lowest is counted. Two threads on one core
+ * would share its multiply-add units. `root` is "/sys/devices/system/cpu", or a folder like it (tests); where it does not say what
+ * shares a core, every CPU is one. */
+int ag_cpu_cores(const char *root);
+
 /* Number of threads that kernels use; setting it changes the speed, never a bit of a result. n < 1: OMP_NUM_THREADS if it is
- * set, else all that the cpuset and the cgroup quota of this process give. A graph uses at most as many as there were when it was
+ * set, else as many as the process has cores (ag_cpu_cores), and no more than its cgroup quota gives. A graph uses at most as many as there were when it was
  * planned. */
 int ag_cpu_threads(void);
 void ag_cpu_set_threads(int n);
