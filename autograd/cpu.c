@@ -152,5 +152,9 @@ void ag_cpu_set_threads(int n)
 void ag_cpu_start(char **argv)
 {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY") || setenv("GOMP_SPINCOUNT", "3000", 1)) return;
-    execv("/proc/self/exe", argv);
+    char path[PATH_MAX]; /* not the link itself: the process would be called "exe" */
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0) return;
+    path[n] = '\0';
+    execv(path, argv);
 }

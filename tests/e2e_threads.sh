@@ -11,3 +11,12 @@ count=$(spins GOMP_SPINCOUNT=123)
 [ -z "$count" ] || [ "$count" = 123 ] || fail "GOMP_SPINCOUNT=123 became $count"
 count=$(spins OMP_WAIT_POLICY=active)
 [ -z "$count" ] || [ "$count" -gt 10000 ] 2>/dev/null || [ "$count" = INFINITY ] || fail "OMP_WAIT_POLICY=active became $count spins"
+
+# the program is still called by its name
+expect 0 "$tessera" synth scenes -n 64 --size 32 -o data.h5
+env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$tessera" train vqvae --preset tiny --data data.h5 -o run -q >/dev/null 2>&1 & pid=$!
+while [ ! -e run/run.json ]; do kill -0 $pid 2>/dev/null || fail "the training did not begin"; sleep 0.1; done
+name=$(cat "/proc/$pid/comm")
+kill -INT $pid
+wait $pid || true
+[ "$name" = "$(basename "$tessera")" ] || fail "the process is called $name"
