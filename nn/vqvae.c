@@ -26,8 +26,11 @@ static ag_tensor *residual_stack(nn_scope s, ag_tensor *x, const nn_vqvae_opt *o
     return o->blocks ? x : ag_relu(x);
 }
 
-/* Channels after stride-2 layer i of the encoder: half of hidden after the first, hidden after the others. */
-static int64_t width(const nn_vqvae_opt *o, int i) { return i == 0 && o->downsampling > 1 ? o->hidden / 2 : o->hidden; }
+/* Channels after stride-2 layer i of the encoder. */
+static int64_t width(const nn_vqvae_opt *o, int i)
+{
+    return i == 0 && o->downsampling > 1 && !o->full_first ? o->hidden / 2 : o->hidden;
+}
 
 ag_tensor *nn_vqvae_encoder(nn_scope s, ag_tensor *x, const nn_vqvae_opt *o)
 {
@@ -35,10 +38,11 @@ ag_tensor *nn_vqvae_encoder(nn_scope s, ag_tensor *x, const nn_vqvae_opt *o)
     for (int i = 0; i < o->downsampling; i++)
         x = nn_conv2d(nn_at(s, "down", i), x,
                       &(nn_conv2d_opt){.out = width(o, i), .kernel = 4, .stride = 2, .pad = 1, .activation = AG_RELU});
-    x = nn_conv2d(
-        nn_in(s, "conv"), x,
-        &(nn_conv2d_opt){
-            .out = o->hidden, .kernel = 3, .pad = 1, .activation = o->relu_before_stack ? AG_RELU : AG_LINEAR});
+    if (!o->no_middle)
+        x = nn_conv2d(
+            nn_in(s, "conv"), x,
+            &(nn_conv2d_opt){
+                .out = o->hidden, .kernel = 3, .pad = 1, .activation = o->relu_before_stack ? AG_RELU : AG_LINEAR});
     x = residual_stack(s, x, o);
     x = nn_conv2d(nn_in(s, "conv_out"), x, &(nn_conv2d_opt){.out = o->D, .kernel = 1});
     ag_block_end(s.graph);
@@ -48,7 +52,8 @@ ag_tensor *nn_vqvae_encoder(nn_scope s, ag_tensor *x, const nn_vqvae_opt *o)
 ag_tensor *nn_vqvae_decoder(nn_scope s, ag_tensor *z, const nn_vqvae_opt *o)
 {
     ag_block_begin(s.graph);
-    ag_tensor *x = nn_conv2d(nn_in(s, "conv_in"), z, &(nn_conv2d_opt){.out = o->hidden, .kernel = 3, .pad = 1});
+    ag_tensor *x = nn_conv2d(nn_in(s, "conv_in"), z,
+                             &(nn_conv2d_opt){.out = o->hidden, .kernel = o->no_middle ? 1 : 3, .pad = !o->no_middle});
     x = residual_stack(s, x, o);
     ag_block_end(s.graph);
     for (int i = o->downsampling - 1; i >= 0; i--)

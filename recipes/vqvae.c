@@ -9,7 +9,7 @@
 struct vqvae {
     struct quantizer_options q;
     int64_t hidden, residual, blocks, downsampling;
-    bool residual_bias, relu_before_stack, skip_relu;
+    bool middle, half_first, residual_bias, relu_before_stack, skip_relu;
     bool divide_by_variance;
 };
 
@@ -19,6 +19,7 @@ static const struct vqvae defaults = {
           QUANTIZER_DEFAULTS, .codes = 512,                                       /* 4.2 */
           .dim = 64},                                                             /* not stated there: Sonnet's */
     .hidden = 256, .residual = 256, .blocks = 2, .downsampling = 2,               /* 4.1 */
+    .middle = true, .half_first = true,                                           /* Sonnet */
     .residual_bias = true,                                                        /* not stated there: Sonnet's */
     .divide_by_variance = true,                                                   /* Sonnet */
 };
@@ -26,10 +27,13 @@ static const struct vqvae defaults = {
 
 #define V struct vqvae
 static const option rows[] = {
-    OPTION_INT(V, hidden, 2, 8192, "4.1", "channels of the networks (the first layer has half)"),
+    OPTION_INT(V, hidden, 2, 8192, "4.1", "channels of the networks"),
     OPTION_INT(V, residual, 1, 8192, "4.1", "channels inside residual blocks"),
     OPTION_INT(V, blocks, 0, 64, "4.1", "residual blocks in encoder and decoder each"),
     OPTION_INT(V, downsampling, 1, 6, "4.1", "stride-2 layers; each halves height and width"),
+    OPTION_FLAG(V, middle, "Sonnet",
+                "3x3 convolutions before the residual blocks; else none in the encoder and a 1x1 in the decoder"),
+    OPTION_FLAG(V, half_first, "Sonnet", "half of the channels in the layer next to the image, of two and more"),
     OPTION_FLAG(V, residual_bias, "Sonnet", "residual convolutions with bias"),
     OPTION_FLAG(V, relu_before_stack, "Sonnet", "a ReLU after the encoder's third convolution"),
     OPTION_FLAG(V, skip_relu, "zalando", "the skip adds relu(x), as an in-place ReLU does, instead of x"),
@@ -45,8 +49,8 @@ static const recipe_preset presets[] = {
      "member a code: the notebook's start from zero counts loses its first 700 steps",
      "hidden=128 residual=32 blocks=2 downsampling=2 residual_bias=false relu_before_stack=false skip_relu=true "
      "dim=64 codes=512 beta=0.25 codebook=ema decay=0.99 start=data batch=256 steps=15000 lr=1e-3", 32},
-    {"paper", "ImageNet at 128x128, 32x32 codes of 512 (4.1, 4.2)",
-     "hidden=256 residual=256 blocks=2 downsampling=2 dim=64 codes=512 beta=0.25 batch=128 steps=250000 lr=2e-4", 128},
+    {"paper", "ImageNet at 128x128, 32x32 codes of 512 that learn by gradient (eq. 3, 4.1, 4.2); 4,811,843 parameters",
+     "hidden=256 residual=256 blocks=2 downsampling=2 middle=false half_first=false codebook=gradient start=uniform dim=64 codes=512 beta=0.25 batch=128 steps=250000 lr=2e-4", 128},
     {"sonnet", "the notebook of Sonnet 2 (batch 32, 10,000 steps, debiased averages)",
      "hidden=128 residual=32 blocks=2 downsampling=2 residual_bias=true relu_before_stack=true skip_relu=false "
      "dim=64 codes=512 beta=0.25 codebook=ema decay=0.99 debias=true start=uniform batch=32 steps=10000 lr=3e-4", 32},
@@ -85,6 +89,8 @@ static nn_vqvae_opt network(const struct vqvae *o, const run *r, int64_t D)
                           .downsampling = (int)o->downsampling,
                           .D = D,
                           .channels = r->build.image.channels,
+                          .no_middle = !o->middle,
+                          .full_first = !o->half_first,
                           .residual_bias = o->residual_bias,
                           .relu_before_stack = o->relu_before_stack,
                           .skip_relu = o->skip_relu};

@@ -195,6 +195,15 @@ static void presets_have_the_published_parameter_counts(void **state)
     assert_int_equal(found, sizeof known / sizeof *known);
 }
 
+/* van den Oord 2017, 4.1: strided layers and residual blocks of 256 channels and no other layer but the 1x1 to and from the codes:
+ * 12,544 + 1,048,832 + 2 * 655,872 + 16,448, back 16,640 + 2 * 655,872 + 1,048,832 + 12,291, and 512 codes of 64. */
+static void the_paper_preset_of_vqvae_is_its_network(void **state)
+{
+    (void)state;
+    for (const recipe_preset *p = recipe_find("vqvae")->presets; p->name; p++)
+        if (!strcmp(p->name, "paper")) assert_int_equal(outline("vqvae", p), 4811843);
+}
+
 static void every_recipe_has_the_usual_presets_and_names_an_option_once(void **state)
 {
     static const char *const usual[] = {"paper", "cifar10", "photos64", "tiny"};
@@ -383,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_losses_and_gradients_equal_pytorch),
         cmocka_unit_test(presets_have_the_published_parameter_counts),
+        cmocka_unit_test(the_paper_preset_of_vqvae_is_its_network),
         cmocka_unit_test(every_recipe_has_the_usual_presets_and_names_an_option_once),
         cmocka_unit_test(decoding_the_codes_gives_the_bits_of_the_reconstruction),
         cmocka_unit_test(one_level_alone_makes_its_share),

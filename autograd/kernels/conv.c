@@ -47,8 +47,6 @@ typedef struct axis {
     int64_t from, to;
 } axis;
 
-static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-
 static int common_divisor(int a, int b) { return b ? common_divisor(b, a % b) : a; }
 
 /* Distance of the taps of one phase, and the first of them; -1: the phase has none. */
@@ -74,8 +72,8 @@ static axis map_axis(const map *m, int phase, bool vertical)
     axis a = {.taps = phase_taps(m, phase, taps), .apart = d / common_divisor(s, d), .out = phase - pad};
     for (int i = 0; i < phase; i++) a.before += phase_taps(m, i, taps);
     if (a.taps) a.base = -(phase_first(m, phase) * d / s + (a.taps - 1) * a.apart);
-    a.from = -floor_div(a.out, s);
-    a.to = -floor_div(a.out - size, s);
+    a.from = -k_floor_div(a.out, s);
+    a.to = -k_floor_div(a.out - size, s);
     return a;
 }
 

@@ -26,11 +26,9 @@ typedef struct few {
     size_t u_bytes, p_bytes, sum_bytes;
 } few;
 
-K_INLINE int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-
 /* The source rows that result rows from `first` to `last` come from; not cut to the image. */
-static int64_t source_first(const few *m, int64_t first) { return -floor_div(m->kh - 1 - m->top - first, m->stride); }
-static int64_t source_last(const few *m, int64_t last) { return floor_div(last + m->top, m->stride); }
+static int64_t source_first(const few *m, int64_t first) { return -k_floor_div(m->kh - 1 - m->top - first, m->stride); }
+static int64_t source_last(const few *m, int64_t last) { return k_floor_div(last + m->top, m->stride); }
 
 static few make(const k_conv *c, int product)
 {
@@ -160,7 +158,7 @@ static void finish(const few *m, int64_t image, int64_t oy, int64_t first, int64
     const real *from[TAPS_MOST];
     int ky[TAPS_MOST], taps = 0;
     for (int tap = 0; tap < m->kh; tap++) {
-        const int64_t at = oy + m->top - tap, i = floor_div(at, m->stride);
+        const int64_t at = oy + m->top - tap, i = k_floor_div(at, m->stride);
         if (i * m->stride != at || i < first || i > last) continue;
         from[taps] = p + (i - first) * m->row * m->columns;
         ky[taps++] = tap;

@@ -147,6 +147,8 @@ K_INLINE int64_t k_min(int64_t a, int64_t b) { return a < b ? a : b; }
 K_INLINE int64_t k_max(int64_t a, int64_t b) { return a > b ? a : b; }
 /* ceil(a / b) for a >= 0, b > 0 */
 K_INLINE int64_t k_blocks(int64_t a, int64_t b) { return (a + b - 1) / b; }
+/* floor(a / b) for b > 0 */
+K_INLINE int64_t k_floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 K_INLINE size_t k_align(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 K_INLINE char *k_align_pointer(void *p) { return (char *)p + (-(uintptr_t)p & 63); }
 

@@ -182,12 +182,15 @@ ag_tensor *nn_mse(ag_tensor *y, ag_tensor *x); /* mean (y-x)^2 over every elemen
 
 /* VQ-VAE: van den Oord 2017, arXiv:1711.00937, 4.1; layer sizes as in the public CIFAR-10 set-ups. */
 typedef struct nn_vqvae_opt {
-    int64_t hidden;         /* channels, 128 */
-    int64_t residual;       /* channels inside residual blocks, 32 */
-    int blocks;             /* residual blocks, 2 */
-    int downsampling;       /* stride-2 layers, 2 (each halves height and width) */
-    int64_t D;              /* code dimension, 64 */
-    int64_t channels;       /* of the image */
+    int64_t hidden;   /* channels, 128 */
+    int64_t residual; /* channels inside residual blocks, 32 */
+    int blocks;       /* residual blocks, 2 */
+    int downsampling; /* stride-2 layers, 2 (each halves height and width) */
+    int64_t D;        /* code dimension, 64 */
+    int64_t channels; /* of the image */
+    bool
+        no_middle; /* 4.1: no 3x3 before the residual blocks, a 1x1 from D in the decoder; else as the public set-ups */
+    bool full_first;        /* 4.1: hidden channels after the first stride-2 layer too, not half of them */
     bool residual_bias;     /* residual convolutions with bias (Sonnet) or without */
     bool relu_before_stack; /* a ReLU after the third convolution (Sonnet) */
     bool skip_relu;         /* the skip adds relu(x) (in-place ReLU of the common notebook) instead of x */
