@@ -369,6 +369,8 @@ static void contradictions_are_refused_with_the_arithmetic(void **state)
     refused(
         "vqvae2", "quantizer=multiscale codebook=gradient grids=3", 32, 32,
         "quantizer=multiscale: its last map has the rows of one grid, and grids=3 have different ones; set grids=1");
+    refused("hqvae", "quantizer=multiscale", 64, 64, "set quantizer=vq");
+    refused("hqvae", "quantizer=residual codes=0", 64, 64, "set quantizer=vq");
     refused("dvae", "codes=1", 32, 32, "give 2 or more");
     refused("dvae", "code_dim=4", 32, 32, "without a table its latents are the 8192 shares of the codes");
     refused("dvae", "", 36, 32, "multiples of 8; the nearest sizes are 32x32 and 32x40: pack again with --size");
