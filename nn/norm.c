@@ -1,5 +1,5 @@
 /* Normalisation layers: weight starts at 1, bias at 0. */
-#include "nn/nn.h"
+#include "nn/update.h"
 
 static const nn_init zeros = {NN_ZERO, 0, 0}, ones = {NN_CONSTANT, 1, 0};
 
@@ -68,6 +68,7 @@ ag_tensor *nn_batch_norm(nn_scope s, ag_tensor *x, const nn_norm_opt *o)
     const int64_t c = ag_dim(x, -1), count = ag_numel(x) / c;
     const affine a = parameters(s, x, o, true);
     const ag_activation activation = o ? o->activation : AG_LINEAR;
+    nn_batch_statistics(s);
     ag_tensor *mean = nn_tensor(s, "running_mean", NN_BUFFER, NN_PLAIN, 1, &c, zeros), *now_mean;
     ag_tensor *variance = nn_tensor(s, "running_var", NN_BUFFER, NN_PLAIN, 1, &c, ones), *now_variance, *y;
     if (s.training) {

@@ -27,6 +27,7 @@ struct nn_params {
     text *names;  /* of scopes */
     text *frozen; /* prefixes */
     int micro_batches;
+    bool batch_statistics;
 };
 
 nn_params *nn_params_new(uint64_t seed)
@@ -97,6 +98,10 @@ int64_t nn_params_numel(const nn_params *p, nn_kind kind)
 void nn_micro_batches(nn_params *p, int n) { p->micro_batches = n; }
 
 int nn_micro_batches_of(const nn_params *p) { return p->micro_batches; }
+
+void nn_batch_statistics(nn_scope s) { s.params->batch_statistics |= s.training; }
+
+bool nn_has_batch_statistics(const nn_params *p) { return p->batch_statistics; }
 
 ag_err nn_freeze(nn_params *p, const char *prefix)
 {

@@ -72,8 +72,7 @@ static bool fits(nn_scope s, ag_tensor *f, const nn_quantizer_opt *o)
 {
     if (ag_rank(f) == 4 && ag_dim(f, 1) == o->scales[o->n_scales - 1]) return true;
     ag_graph_fail(s.graph, AG_ERR_USAGE,
-                  "scales: the last has %lld rows, the latents have %lld; end the list with %lld (or change the "
-                  "downsampling)",
+                  "scales: the last has %lld rows, the latents have %lld; end the list with %lld",
                   (long long)o->scales[o->n_scales - 1], (long long)ag_dim(f, 1), (long long)ag_dim(f, 1));
     return false;
 }

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "nn/networks.h"
+#include "nn/update.h"
 
 static const double blur[4] = {1.0 / 8, 3.0 / 8, 3.0 / 8, 1.0 / 8}, root = 1.41421356237309504880;
 static const nn_init normal = {NN_NORMAL, 0, 1}, zero = {.rule = NN_ZERO};
@@ -98,6 +99,7 @@ ag_tensor *nn_stylegan(nn_scope s, ag_tensor *x, const nn_stylegan_opt *o)
     const int64_t n = ag_dim(x, 0), usual = o->group ? o->group : 4, group = n < usual ? n : usual;
     if (!sound(s, x, o, group)) return NULL;
     const int64_t last = o->width[o->levels - 1];
+    nn_batch_statistics(s);
     x = conv(nn_in(s, "blocks.0"), x, &(layer){o->width[0], 1, 1, 0, "0", "1", root, true, NULL});
     for (int i = 1; i < o->levels; i++) x = block(nn_at(s, "blocks", i), x, o->width[i]);
     x = with_deviation(x, group);

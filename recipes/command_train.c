@@ -5,6 +5,8 @@
 #include "checkpoints/run.h"
 #include "command.h"
 #include "model.h"
+#include "option_readers.h"
+#include "terminal.h"
 #include "train.h"
 
 typedef struct arguments {
@@ -55,6 +57,30 @@ static ag_err resolve(const recipe *r, void *options, const arguments *a)
     if (!err && a->config) err = apply_config(r, options, a->config);
     for (int i = 0; !err && i < a->sets.n; i++) err = option_assign(r->options, options, a->sets.items[i], "--set");
     return err ? err : apply_short(r, options, a);
+}
+
+/* Is the option among what --set sets? */
+static bool is_set(const arguments *a, const char *name)
+{
+    const size_t n = strlen(name);
+    for (int i = 0; i < a->sets.n; i++)
+        if (!strncmp(a->sets.items[i], name, n) && a->sets.items[i][n] == '=') return true;
+    return false;
+}
+
+/* Options of --set that have no effect; one that asks for the default asks for nothing. */
+static void say_unread(const recipe *r, const void *options, const arguments *a)
+{
+    char value[512], usual[512], chosen[64];
+    const option *o, *by;
+    for (int i = 0; (o = option_at(r->options, i)); i++) {
+        if (!is_set(a, o->name) || !(by = option_unread_by(r->options, options, o->name))) continue;
+        option_value_text(o, options, value, sizeof value);
+        option_value_text(o, r->defaults, usual, sizeof usual);
+        if (!strcmp(value, usual)) continue;
+        option_value_text(by, options, chosen, sizeof chosen);
+        terminal_line("tessera: %s=%s: %s=%s does not read it", o->name, value, by->name, chosen);
+    }
 }
 
 /* A new run must not run over an old one. */
@@ -110,6 +136,7 @@ static int run_train(const command *c, const arguments *a, const char *name, int
     }
     if ((err = a->resume ? from_run(&config, a, &data) : check_folder(a->out))) goto out;
     if ((err = resolve(config.recipe, config.options, a))) goto out;
+    say_unread(config.recipe, config.options, a);
     config.data = a->data ? a->data : data;
     if ((err = command_need(c, config.data, "--data DATA.h5"))) goto out;
     err = train(&config, &signal);

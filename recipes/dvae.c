@@ -56,7 +56,7 @@ static ag_err check(const void *values, const image_shape *image)
 {
     const struct dvae *o = values;
     const ag_err err = quantizer_check(&o->q);
-    return err ? err : recipe_check_size(image, 8, "halvings of the network", 3);
+    return err ? err : recipe_check_size(image, 8, NULL, 0);
 }
 
 static nn_dvae_opt network(const struct dvae *o, const run *r)

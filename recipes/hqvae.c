@@ -52,11 +52,11 @@ static ag_err check(const void *options, const image_shape *image)
     const struct vqgan_network *o = options;
     const struct quantizer_options *bottom = &o->a.q, coarse = top(o);
     const int64_t f = (int64_t)2 << vqgan_network_halvings(o, true);
+    if (bottom->quantizer != NN_QUANTIZER_VQ || quantizer_width(bottom) != bottom->dim)
+        return ag_fail(AG_ERR_USAGE, "hqvae: its two codebooks quantize what is left of each other; set quantizer=vq");
     ag_err err = vqgan_network_check(o, image, true);
     if (!err) err = quantizer_check(&coarse);
     if (err) return err;
-    if (bottom->quantizer != NN_QUANTIZER_VQ || quantizer_width(bottom) != bottom->dim)
-        return ag_fail(AG_ERR_USAGE, "hqvae: its two codebooks quantize what is left of each other; set quantizer=vq");
     if (image->height % f || image->width % f)
         return ag_fail(
             AG_ERR_USAGE,

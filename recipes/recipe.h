@@ -75,7 +75,8 @@ struct recipe {
 /* How many grids of codes the model of the options has; 0: continuous. */
 int recipe_grids(const recipe *r, const void *options, const image_shape *image);
 
-/* Images must be multiples of `factor` in height and width, which option `key`=`value` makes it: AG_ERR_USAGE with the nearest sizes. */
+/* Images must be multiples of `factor` in height and width: AG_ERR_USAGE with the nearest sizes. `key`=`value`: the option that makes it
+ * so; NULL: there is none. */
 ag_err recipe_check_size(const image_shape *image, int64_t factor, const char *key, int64_t value);
 
 /* By name; NULL if there is none. */

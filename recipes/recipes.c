@@ -88,14 +88,19 @@ ag_err train_options_check(const struct train_options *o)
 ag_err recipe_check_size(const image_shape *image, int64_t factor, const char *key, int64_t value)
 {
     const int64_t h = image->height / factor * factor, w = image->width / factor * factor;
+    char why[64] = "", what[64] = "";
     if (h == image->height && w == image->width && h && w) return AG_OK;
+    if (key) {
+        snprintf(why, sizeof why, " (%s=%lld)", key, (long long)value);
+        snprintf(what, sizeof what, ", or set %s", key);
+    }
     return ag_fail(AG_ERR_USAGE,
-                   "images of %lldx%lld: height and width must be multiples of %lld (%s=%lld); the nearest sizes are "
-                   "%lldx%lld and %lldx%lld: pack again with --size, or set %s",
-                   (long long)image->width, (long long)image->height, (long long)factor, key, (long long)value,
+                   "images of %lldx%lld: height and width must be multiples of %lld%s; the nearest sizes are %lldx%lld "
+                   "and %lldx%lld: pack again with --size%s",
+                   (long long)image->width, (long long)image->height, (long long)factor, why,
                    (long long)(w ? w : factor), (long long)(h ? h : factor),
                    (long long)(w == image->width ? w : w + factor), (long long)(h == image->height ? h : h + factor),
-                   key);
+                   what);
 }
 
 int recipe_grids(const recipe *r, const void *options, const image_shape *image)

@@ -94,8 +94,10 @@ static ag_err count(const trainer *t, run *train, nn_params *params, int64_t lim
     return AG_OK;
 }
 
+typedef enum verdict { FITS, TOO_LARGE, REFUSED } verdict; /* REFUSED: by the recipe, whatever the memory */
+
 /* The same for another batch and number of micro-batches. */
-static ag_err would_fit(const trainer *t, int64_t batch, int64_t accumulate, bool *fits)
+static ag_err try_batch(const trainer *t, int64_t batch, int64_t accumulate, verdict *out)
 {
     const int64_t limit = t->config->memory_limit;
     needs n;
@@ -108,45 +110,55 @@ static ag_err would_fit(const trainer *t, int64_t batch, int64_t accumulate, boo
     memcpy(o, t->config->options, card->options_size);
     o->batch = batch;
     o->accumulate = accumulate;
-    if ((err = train_freeze(o, params))) goto out;
     const run_options build = {
         .mode = RUN_TRAIN, .batch = batch, .image = t->image, .variance = t->variance, .classes = train_classes(t)};
-    if ((err = run_new(&r, card, o, params, &build))) goto out;
-    err = count(t, r, params, limit, NULL, &n);
-    *fits = !err && n.total <= limit;
+    if ((err = card->check(o, &t->image)) || (err = train_freeze(o, params))) goto out;
+    if ((err = run_new(&r, card, o, params, &build)) || (err = count(t, r, params, limit, NULL, &n))) goto out;
+    *out = n.total <= limit ? FITS : TOO_LARGE;
 out:
     run_free(r);
     nn_params_free(params);
     free(o);
-    return err;
+    if (err != AG_ERR_USAGE) return err;
+    *out = REFUSED;
+    return AG_OK;
 }
 
 /* ---- what would fit ---------------------------------------------------------------------------------------------------- */
 
-/* The largest batch that fits, 0 if none does: that one does, the next larger one does not. */
+/* The largest smaller batch that fits, 0 if none does: larger ones do not, or the recipe refuses them. */
 static ag_err largest_batch(const trainer *t, int64_t guess, int64_t *fits)
 {
-    int64_t low = 0, high = t->o->batch;
+    int64_t low = 0, high = t->o->batch; /* what is left is between the two */
+    *fits = 0;
     for (int64_t middle = guess; high - low > 1; middle = low + (high - low) / 2) {
-        bool yes;
         if (middle <= low || middle >= high) middle = low + (high - low) / 2;
-        const ag_err err = would_fit(t, middle, t->o->accumulate, &yes);
-        if (err) return err;
-        *(yes ? &low : &high) = middle;
+        verdict v = REFUSED;
+        int64_t batch = middle + 1;
+        while (v == REFUSED && --batch > low) {
+            const ag_err err = try_batch(t, batch, t->o->accumulate, &v);
+            if (err) return err;
+        }
+        if (v == TOO_LARGE)
+            high = batch;
+        else
+            low = middle;
+        if (v == FITS) *fits = batch;
     }
-    *fits = low;
     return AG_OK;
 }
 
-/* The largest batch that makes up the same updates from more micro-batches; 0 if none does. */
-static ag_err same_updates(const trainer *t, int64_t *batch)
+/* The largest batch that makes up updates of as many images from more micro-batches; 0 if none does, or if that would change what
+ * the networks compute. */
+static ag_err same_images(const trainer *t, int64_t *batch)
 {
     const int64_t images = t->o->batch * t->o->accumulate;
-    for (*batch = t->o->batch - 1; *batch > 0; --*batch) {
-        bool yes;
+    *batch = nn_has_batch_statistics(t->params) ? 0 : t->o->batch - 1;
+    for (; *batch > 0; --*batch) {
+        verdict v = REFUSED;
         if (images % *batch) continue;
-        const ag_err err = would_fit(t, *batch, images / *batch, &yes);
-        if (err || yes) return err;
+        const ag_err err = try_batch(t, *batch, images / *batch, &v);
+        if (err || v == FITS) return err;
     }
     return AG_OK;
 }
@@ -156,15 +168,16 @@ static ag_err refuse(const trainer *t, const needs *n)
     int64_t fits = 0, parts = 0;
     char advice[256];
     ag_err err = largest_batch(t, n->train.batch_that_fits, &fits);
-    if (!err) err = same_updates(t, &parts);
+    if (!err) err = same_images(t, &parts);
     if (err) return err;
     size_t at = fits ? (size_t)snprintf(advice, sizeof advice, "batch=%lld would fit", (long long)fits)
                      : (size_t)snprintf(advice, sizeof advice,
-                                        "not even batch=1 would fit: weights and moments take %.1f, evaluation %.1f",
+                                        "no smaller batch would fit: weights and moments take %.1f, evaluation %.1f",
                                         mib(n->train.state_bytes), mib(n->eval));
     if (parts)
-        snprintf(advice + at, sizeof advice - at, "; --set batch=%lld --set accumulate=%lld makes the same updates",
-                 (long long)parts, (long long)(t->o->batch * t->o->accumulate / parts));
+        snprintf(advice + at, sizeof advice - at,
+                 "; --set batch=%lld --set accumulate=%lld makes updates of as many images", (long long)parts,
+                 (long long)(t->o->batch * t->o->accumulate / parts));
     return ag_fail(AG_ERR_MEMORY, "--memory: the run needs %.1f MiB%s, allowed are %.1f; %s", mib(n->total),
                    n->train.recomputed ? ", marked blocks computed twice" : "", mib(t->config->memory_limit), advice);
 }

@@ -59,6 +59,11 @@ static ag_err check(const void *options, const image_shape *image)
     const int64_t factor = (int64_t)2 << o->grids;
     const ag_err err = quantizer_check(&o->q);
     if (err) return err;
+    if (o->q.quantizer == NN_QUANTIZER_MULTISCALE && o->grids > 1)
+        return ag_fail(AG_ERR_USAGE,
+                       "quantizer=multiscale: its last map has the rows of one grid, and grids=%lld have different "
+                       "ones; set grids=1, or another quantizer",
+                       (long long)o->grids);
     return recipe_check_size(image, factor, "grids", o->grids);
 }
 

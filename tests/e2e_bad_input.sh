@@ -50,7 +50,7 @@ train 2 "one of ema|gradient" --set codebook=emma
 train 2 "key=value" --set codes
 train 2 "larger than the 54 training images" --set batch=64
 train 2 "not a size" --memory lots
-train 1 "batch=" --memory 1M $small
+train 1 "no smaller batch would fit" --memory 1M $small
 printf '{"options": {"hidden": 8, "codez": 2}}' >bad.json
 train 2 "bad.json: unknown option 'codez'" --config bad.json
 printf '{"options": {"hidden": ' >bad.json

@@ -64,6 +64,26 @@ expect 2 "$tessera" train vqvae --preset tiny --data data.h5 -o never --set leve
 grep -q 'levels=8,x is not accepted' err.txt || fail "a bad list"
 [ ! -e never ] && [ ! -e never.h5 ] || fail "something was made"
 
+# what the chosen quantizer does not read is said, once an option, if it was set to something else than the default; not what a preset sets
+warned() { # COUNT LINE RECIPE OPTIONS...
+    count=$1 line=$2 recipe=$3; shift 3
+    rm -rf warned; "$tessera" train "$recipe" --preset tiny --data data.h5 -o warned --steps 2 "$@" >out.txt 2>err.txt || :
+    [ "$(grep -c 'does not read it' err.txt)" = "$count" ] && { [ "$count" = 0 ] || grep -qx "$line" err.txt; } ||
+        { cat err.txt >&2; fail "$recipe $*: not $count warnings, '$line'"; }
+}
+levels="--set quantizer=finite_scalar --set codes=0"
+warned 1 'tessera: cosine=true: quantizer=finite_scalar does not read it' vqvae $levels --set cosine=true
+[ -s warned/checkpoint.h5 ] || fail "a warning stopped the run"
+warned 2 'tessera: restart=0.25: quantizer=finite_scalar does not read it' vqvae $levels --set rotation=yes --set restart=1 --set restart=0.25
+warned 0 '' vqvae $levels --set cosine=false --set beta=0.25 --set levels=4,4
+warned 1 'tessera: simvq=true: quantizer=lookup_free does not read it' vqvae --set quantizer=lookup_free --set simvq=true
+warned 1 'tessera: kl=1: quantizer=vq does not read it' vqvae --set kl=1
+warned 1 'tessera: depth=7: quantizer=vq does not read it' vqvae --set quantizer=vq --set depth=7
+warned 0 '' vqvae --set quantizer=residual --set depth=2
+warned 1 'tessera: r1=10: discriminator=none does not read it' vqgan --set discriminator=none --set r1=10
+printf '{"cosine": true}' >cosine.json
+warned 0 '' vqvae $levels --config cosine.json
+
 # a codebook larger than what it starts from is trained, but said
 for start in kmeans data; do
     expect 0 "$tessera" train vqvae --preset tiny --data data.h5 -o few --steps 2 --set codes=300 --set batch=4 --set start=$start --set accumulate=1

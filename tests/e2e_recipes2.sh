@@ -77,5 +77,6 @@ grep -q 'images of 64x64: .* trained on 32x32 and takes no other size; pack with
 expect 2 "$tessera" train vae --preset tiny --data data.h5 -o never --set encoder_attention=3
 grep -q 'level 3 never occurs; ch_mult has 3 levels' err.txt || { cat err.txt >&2; fail "the arithmetic is not shown"; }
 expect 2 "$tessera" train vqvae2 --preset tiny --data data.h5 -o never --set quantizer=multiscale --set codebook=gradient --set scales=1,2,4
+grep -q 'set grids=1' err.txt || { cat err.txt >&2; fail "vqvae2: multiscale with two grids"; }
 [ ! -e never ] && [ ! -e never.h5 ] || fail "something was made"
 echo "e2e_recipes2: all good"

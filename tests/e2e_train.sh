@@ -121,6 +121,23 @@ bounded 1 7M $((fits + 1)) 1
 bounded 0 7M $parts
 [ $((${parts% *} * ${parts#* })) = 64 ] || fail "$parts is not 64 images a step"
 
+# what the recipe refuses is no advice, and does not hide the figure: batches of too few latents for restart; micro-batches of a codebook
+# that learns once per depth, or of a network with statistics of a batch
+needs() { # SIZE RECIPE OPTIONS...: refused with the figure and a batch that fits
+    size=$1 recipe=$2; shift 2
+    expect 1 "$tessera" train "$recipe" --preset tiny --data data.h5 -o never --memory "$size" "$@"
+    tail -1 err.txt | grep -q "^tessera: --memory: the run needs [0-9.]* MiB.*, allowed are [0-9.]*; batch=[0-9]* would fit" ||
+        fail "$recipe, $size: no figure: $(cat err.txt)"
+}
+needs 72M vqgan
+grep -q -- "--set accumulate=" err.txt || fail "no micro-batches: $(cat err.txt)"
+needs 72M vqgan --set disc_norm=batch
+! grep -q -- "--set accumulate=" err.txt || fail "micro-batches with batch norm: $(cat err.txt)"
+needs 70M rqvae --set restart=0
+! grep -q "accumulate=" err.txt || fail "micro-batches of a codebook that learns once per depth: $(cat err.txt)"
+expect 1 "$tessera" train rqvae --preset tiny --data data.h5 -o never --memory 1M
+grep -q "the run needs [0-9.]* MiB.*, allowed are 1.0; no smaller batch would fit: weights and moments take" err.txt || fail "1 MiB: $(cat err.txt)"
+
 # evaluation: one object, and the numbers of the text form
 expect 0 "$tessera" eval whole --data data.h5 --json
 [ "$(head -c 1 out.txt)" = "{" ] && [ "$(tail -c 2 out.txt | head -c 1)" = "}" ] || fail "eval --json is not one object"

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "option_readers.h"
 #include "recipe.h"
 
 struct sample {
@@ -192,6 +193,76 @@ static void no_option_has_two_rows(void **state)
         for (int k = 0; (o = option_at(r->options, k)); k++) assert_ptr_equal(option_find(r->options, o->name), o);
 }
 
+/* Each word of `list` is an option of r. */
+static void assert_options(const recipe *r, const char *list)
+{
+    char name[64];
+    for (const char *p = list; *p; p += strspn(p, " ")) {
+        const int n = (int)strcspn(p, " ");
+        snprintf(name, sizeof name, "%.*s", n, p);
+        if (!option_find(r->options, name)) fail_msg("%s has no option %s", r->name, name);
+        p += n;
+    }
+}
+
+/* Each word of `list` is a value of the choice. */
+static void assert_words(const recipe *r, const char *choice, const char *list)
+{
+    char word[64];
+    void *options = recipe_options_new(r);
+    for (const char *p = list; *p; p += strspn(p, " ")) {
+        const int n = (int)strcspn(p, " ");
+        snprintf(word, sizeof word, "%.*s", n, p);
+        if (option_set(r->options, options, choice, word, "test")) fail_msg("%s", ag_error_message());
+        p += n;
+    }
+    free(options);
+}
+
+static void options_have_the_readers_that_the_table_names(void **state)
+{
+    (void)state;
+    const recipe *r = recipe_find("vqgan");
+    const option_reader *row;
+    for (int i = 0; (row = option_reader_at(i)); i++) {
+        assert_options(r, row->names);
+        assert_words(r, row->choice, row->words);
+    }
+}
+
+static void unread(const char *name, const char *settings, const char *which, const char *by)
+{
+    const recipe *r = recipe_find(name);
+    void *options = recipe_options_new(r);
+    assert_int_equal(option_assign_all(r->options, options, settings, "test"), AG_OK);
+    const option *o = option_unread_by(r->options, options, which);
+    if (by ? !o || strcmp(o->name, by) : !!o)
+        fail_msg("%s %s: %s is unread by %s", name, settings, which, o ? o->name : "none");
+    free(options);
+}
+
+static void options_of_what_is_not_chosen_are_unread(void **state)
+{
+    (void)state;
+    unread("vqvae", "quantizer=finite_scalar", "cosine", "quantizer");
+    unread("vqvae", "quantizer=finite_scalar", "rotation", "quantizer");
+    unread("vqvae", "quantizer=finite_scalar", "restart", "quantizer");
+    unread("vqvae", "quantizer=finite_scalar", "levels", NULL);
+    unread("vqvae", "quantizer=finite_scalar", "hidden", NULL);
+    unread("vqvae", "quantizer=finite_scalar", "dim", NULL);
+    unread("vqvae", "quantizer=lookup_free", "simvq", "quantizer");
+    unread("vqvae", "quantizer=lookup_free", "beta", NULL);
+    unread("vqvae", "quantizer=vq", "kl", "quantizer");
+    unread("vqvae", "quantizer=vq", "depth", "quantizer");
+    unread("vqvae", "quantizer=vq", "cosine", NULL);
+    unread("vqvae", "quantizer=residual", "depth", NULL);
+    unread("vqgan", "discriminator=none", "r1", "discriminator");
+    unread("vqgan", "discriminator=stylegan", "r1", NULL);
+    unread("vqgan", "discriminator=stylegan", "disc_norm", "discriminator");
+    unread("vqgan", "perceptual=ssim", "perceptual_weights", "perceptual");
+    unread("features", "", "lr", NULL);
+}
+
 static void unknown_recipes_and_presets_suggest_the_nearest(void **state)
 {
     (void)state;
@@ -229,6 +300,8 @@ int main(void)
         cmocka_unit_test(every_preset_of_every_recipe_applies),
         cmocka_unit_test(every_default_is_in_its_range),
         cmocka_unit_test(no_option_has_two_rows),
+        cmocka_unit_test(options_have_the_readers_that_the_table_names),
+        cmocka_unit_test(options_of_what_is_not_chosen_are_unread),
         cmocka_unit_test(unknown_recipes_and_presets_suggest_the_nearest),
         cmocka_unit_test(sizes_that_do_not_divide_name_the_nearest),
     };

@@ -375,9 +375,15 @@ static void contradictions_are_refused_with_the_arithmetic(void **state)
             "sums=true, kl_sum=false: one loss would be a sum over an image (of 12288 values)");
     refused("vqvae2", "grids=3", 32, 24, "multiples of 16 (grids=3); the nearest sizes are 16x32 and 32x32");
     refused("vqvae2", "quantizer=finite_scalar levels=8,5,5", 32, 32, "8 * 5 * 5 = 200 codes, but codes=512");
+    refused(
+        "vqvae2", "quantizer=multiscale codebook=gradient grids=3", 32, 32,
+        "quantizer=multiscale: its last map has the rows of one grid, and grids=3 have different ones; set grids=1");
+    refused("hqvae", "quantizer=multiscale", 64, 64, "set quantizer=vq");
+    refused("hqvae", "quantizer=residual codes=0", 64, 64, "set quantizer=vq");
     refused("dvae", "codes=1", 32, 32, "give 2 or more");
     refused("dvae", "code_dim=4", 32, 32, "without a table its latents are the 8192 shares of the codes");
-    refused("dvae", "", 36, 32, "multiples of 8");
+    refused("dvae", "", 36, 32, "multiples of 8; the nearest sizes are 32x32 and 32x40: pack again with --size");
+    if (strstr(ag_error_message(), "set ")) fail_msg("an option that dvae has not: %s", ag_error_message());
     refused("vitvqgan", "gan_start=600000", 32, 32, "gan_start=600000: a run of steps=500000");
     refused("vitvqgan", "discriminator=none width=50", 32, 32, "50 / 4 for the sines");
     refused("vitvqgan", "discriminator=none attention_heads=7", 32, 32, "768 / 7 channels a head");

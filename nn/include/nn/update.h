@@ -20,6 +20,11 @@ enum { NN_EACH_RUN = 0, NN_EACH_UPDATE = 1, NN_FIRST_PHASE = 2 };
 void nn_micro_batches(nn_params *p, int n);
 int nn_micro_batches_of(const nn_params *p);
 
+/* What layers call whose results for an image depend on the other images of its batch in training: one update from several
+ * micro-batches is then another one than from the whole batch. Has a graph of these parameters such a layer? */
+void nn_batch_statistics(nn_scope s);
+bool nn_has_batch_statistics(const nn_params *p);
+
 /* x [...] summed over the micro-batches of an update, to be read by effects of NN_EACH_UPDATE; with one micro-batch, or outside of
  * training, x itself. Makes the state `optimizer.sum.SCOPE.name`, which is zero between updates. */
 ag_tensor *nn_update_sum(nn_scope s, const char *name, ag_tensor *x);
