@@ -38,6 +38,8 @@ typedef struct ag__rule {
     bool view;                             /* y is the memory of its last input; run is NULL */
     bool part;                             /* a further result of in[0], which computes it; run is NULL */
     bool effect;                           /* runs after all others; y has no value */
+    bool gathers;                          /* an effect that runs before other effects (ag_graph_run_first) */
+    bool (*fails)(const ag_tensor *y); /* of an effect: is one of its inputs not finite, or too large? NULL: never */
 } ag__rule;
 
 enum { AG__PARTS = 3 };
@@ -88,8 +90,8 @@ struct ag_graph {
     int count, capacity;
     ag_tensor **effects;
     int effect_count, effect_capacity;
-    ag_tensor **order; /* the nodes to run, effects last */
-    int order_count, first_effect;
+    ag_tensor **order; /* the nodes to run, effects last, first of them those that gather */
+    int order_count, first_effect, gathering;
     ag__block *memory;           /* records live here; freed in one go */
     ag__block *plan_memory;      /* those that the plan makes, freed before the next one */
     struct ag__rewired *rewired; /* inputs that the plan replaced */
@@ -105,6 +107,7 @@ struct ag_graph {
     unsigned group;                 /* of the effects being built */
     unsigned groups;                /* whose effects the last run had; all before the first */
     bool pure;                      /* it had none, and computed all else */
+    int reached;                    /* nodes of the order that it has passed */
     ag_err error;
     char message[512];
     bool planned, anomaly, profile;

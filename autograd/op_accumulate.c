@@ -1,4 +1,4 @@
-/* accumulate  sum += factor x, after all other nodes; n tensors in one node
+/* accumulate  sum += factor x, after all other nodes and before other effects; n tensors in one node
  * average     mean = d mean + (1 - d) x,  d = decay, or with warm-up min(decay, (1 + t) / (10 + t)), t the update's number from 1
  * Inputs: n sums (or means), n values, [step] (average). */
 #include "engine.h"
@@ -50,7 +50,7 @@ static double accumulate_flops(const ag_tensor *y)
 }
 
 const ag__rule ag__accumulate = {
-    .shape = accumulate_shape, .run = accumulate_run, .flops = accumulate_flops, .effect = true};
+    .shape = accumulate_shape, .run = accumulate_run, .flops = accumulate_flops, .effect = true, .gathers = true};
 const ag__rule ag__average = {.shape = accumulate_shape, .run = average_run, .flops = accumulate_flops, .effect = true};
 
 static void build(ag__op op, options o, ag_tensor *const *states, ag_tensor *const *values, ag_tensor *step)

@@ -8,11 +8,13 @@
  * lion    p = (1 - rate decay) p - rate sign(beta1 m + (1 - beta1) g)          m = beta2 m + (1 - beta2) g
  *         Chen and others 2023, arXiv:2302.06675, algorithm 2
  *
- * Nothing changes in a run whose norm was asked for and is not finite.
- * Before that, with a clip: g *= min(1, clip / (|g| + 1e-6)), |g| the norm of all gradients together (Pascanu, Mikolov, Bengio
- * 2013, arXiv:1211.5063); it is one pass over the gradients, and the factor is applied in the pass of the update.
+ * gradient_norm    |g|, the norm of all gradients together, before other effects
  *
- * Inputs: n parameters, n gradients, n of each moment, rate, step (adam), norm (if asked for). */
+ * Nothing changes in a run whose norm was asked for and is not finite.
+ * Before that, with a clip: g *= min(1, clip / (|g| + 1e-6)) (Pascanu, Mikolov, Bengio 2013, arXiv:1211.5063); the norm is one pass over
+ * the gradients, and the factor is applied in the pass of the update.
+ *
+ * Inputs: n parameters, n gradients, n of each moment, rate, step (adam), norm (if asked for, or for a clip); n gradients, norm. */
 #include "engine.h"
 
 #include <math.h>
@@ -57,29 +59,15 @@ static ag_err update_shape(ag_tensor *y)
     return ag__shape_set(y, 0, NULL);
 }
 
-static size_t update_scratch(const ag_tensor *y)
-{
-    const update *u = y->attr;
-    size_t most = 0;
-    for (int i = 0; i < u->n && (u->clip > 0 || u->norm); i++) {
-        const size_t size = k.sum_squares_scratch(y->in[i]->numel);
-        most = size > most ? size : most;
-    }
-    return most;
-}
-
 /* The factor for the gradients; false: leave everything as it is. */
 static bool clip(const ag_tensor *y, double *scale)
 {
     const update *u = y->attr;
-    double sum = 0;
     *scale = 1;
-    if (u->clip <= 0 && !u->norm) return true;
-    for (int i = 0; i < u->n; i++) sum += k.sum_squares(y->in[i]->numel, ag__in(y, u->n + i), y->scratch);
-    const double norm = sqrt(sum), factor = u->clip / (norm + 1e-6);
-    if (u->norm) *(real *)y->in[y->inputs - 1]->data = (real)norm;
+    if (!u->norm) return true;
+    const double norm = ag_value(y->in[y->inputs - 1]), factor = u->clip / (norm + 1e-6);
     if (u->clip > 0 && !(factor >= 1)) *scale = factor;
-    return !u->norm || isfinite((real)norm);
+    return isfinite(norm);
 }
 
 static double keep(const update *u, int i, double rate) { return u->decayed[i] ? 1 - rate * u->decay : 1; }
@@ -133,16 +121,58 @@ static double update_flops(const ag_tensor *y)
 {
     const update *u = y->attr;
     double sum = 0;
-    for (int i = 0; i < u->n; i++) sum += (4 + 4 * u->moments + (u->clip > 0 ? 3 : 0)) * (double)y->in[i]->numel;
+    for (int i = 0; i < u->n; i++) sum += (4 + 4 * u->moments + (u->clip > 0)) * (double)y->in[i]->numel;
     return sum;
 }
 
-const ag__rule ag__adam = {
-    .shape = update_shape, .run = adam_run, .flops = update_flops, .scratch = update_scratch, .effect = true};
-const ag__rule ag__sgd = {
-    .shape = update_shape, .run = sgd_run, .flops = update_flops, .scratch = update_scratch, .effect = true};
-const ag__rule ag__lion = {
-    .shape = update_shape, .run = lion_run, .flops = update_flops, .scratch = update_scratch, .effect = true};
+const ag__rule ag__adam = {.shape = update_shape, .run = adam_run, .flops = update_flops, .effect = true};
+const ag__rule ag__sgd = {.shape = update_shape, .run = sgd_run, .flops = update_flops, .effect = true};
+const ag__rule ag__lion = {.shape = update_shape, .run = lion_run, .flops = update_flops, .effect = true};
+
+/* ---- the norm ----------------------------------------------------------------------------------------------------- */
+
+static ag_err gradient_norm_shape(ag_tensor *y)
+{
+    const ag_tensor *norm = y->in[y->inputs - 1];
+    if (norm->op != AG__OP_state || norm->numel != 1 || norm->dtype != AG_REAL)
+        return ag_fail(AG_ERR_SHAPE, "the norm must be a state and a scalar");
+    y->dtype = AG_REAL;
+    return ag__shape_set(y, 0, NULL);
+}
+
+static size_t gradient_norm_scratch(const ag_tensor *y)
+{
+    size_t most = 0;
+    for (int i = 0; i < y->inputs - 1; i++) {
+        const size_t size = k.sum_squares_scratch(y->in[i]->numel);
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+static void gradient_norm_run(const ag_tensor *y)
+{
+    double sum = 0;
+    for (int i = 0; i < y->inputs - 1; i++) sum += k.sum_squares(y->in[i]->numel, ag__in(y, i), y->scratch);
+    *(real *)y->in[y->inputs - 1]->data = (real)sqrt(sum);
+}
+
+static bool gradient_norm_fails(const ag_tensor *y) { return !isfinite(ag_value(y->in[y->inputs - 1])); }
+
+static double gradient_norm_flops(const ag_tensor *y)
+{
+    double sum = 0;
+    for (int i = 0; i < y->inputs - 1; i++) sum += 2 * (double)y->in[i]->numel;
+    return sum;
+}
+
+const ag__rule ag__gradient_norm = {.shape = gradient_norm_shape,
+                                    .run = gradient_norm_run,
+                                    .flops = gradient_norm_flops,
+                                    .scratch = gradient_norm_scratch,
+                                    .effect = true,
+                                    .gathers = true,
+                                    .fails = gradient_norm_fails};
 
 /* ---- building ----------------------------------------------------------------------------------------------------- */
 
@@ -158,14 +188,20 @@ static void build(ag__op op, const update *u, const ag_update_options *o, ag_ten
     *attr = *u;
     attr->decay = o->weight_decay;
     attr->clip = o->clip;
-    attr->norm = o->norm;
+    ag_tensor *norm = o->norm ? o->norm : o->clip > 0 ? ag_state(g, "gradient norm", AG_REAL, 0, NULL) : NULL;
+    attr->norm = norm;
     for (int i = 0; i < u->n; i++) attr->decayed[i] = !o->decayed || o->decayed[i];
     int inputs = 0;
+    if (norm) {
+        memcpy(in, lists[1], n * sizeof *in);
+        in[n] = norm;
+        ag__node(AG__OP_gradient_norm, u->n + 1, in, NULL, 0);
+    }
     for (int j = 0; j < 2 + u->moments; j++)
         for (int i = 0; i < u->n; i++) in[inputs++] = lists[j][i];
     in[inputs++] = rate;
     if (op == AG__OP_adam) in[inputs++] = step;
-    if (o->norm) in[inputs++] = o->norm;
+    if (norm) in[inputs++] = norm;
     ag__node(op, inputs, in, attr, size);
 }
 

@@ -1,9 +1,9 @@
 /* Planning: what runs, how long each tensor lives, and where in the one arena it lies.
  *
  * 1. Live: effects, kept tensors, and what they read (through views).
- * 2. Order: live nodes as they were built, then the effects. Copies (gradient.c) are other names of their originals, unless the
- *    plan has to recompute: then they are nodes like all others. Cheap nodes are added a second time where that lowers the
- *    peak (remake.c).
+ * 2. Order: live nodes as they were built, then the effects, of which those that gather come first. Copies (gradient.c) are other
+ *    names of their originals, unless the plan has to recompute: then they are nodes like all others. Cheap nodes are added a
+ *    second time where that lowers the peak (remake.c).
  * 3. Storage: a view has the storage of what it views; an op that allows it takes over the storage of an input whose last
  *    reader it is. A part is written when the op it belongs to runs. Every other node owns storage that lives from its own
  *    position to that of its last reader. A node's scratch lives at one position.
@@ -33,6 +33,15 @@ static void mark_live(ag_graph *g)
     }
 }
 
+static void order_effects(ag_graph *g, bool gathers)
+{
+    for (int i = 0; i < g->effect_count; i++) {
+        if (g->effects[i]->rule->gathers != gathers) continue;
+        g->effects[i]->order = g->order_count;
+        g->order[g->order_count++] = g->effects[i];
+    }
+}
+
 static ag_err make_order(ag_graph *g)
 {
     free(g->order);
@@ -47,10 +56,9 @@ static ag_err make_order(ag_graph *g)
         g->order[g->order_count++] = t;
     }
     g->first_effect = g->order_count;
-    for (int i = 0; i < g->effect_count; i++) {
-        g->effects[i]->order = g->order_count;
-        g->order[g->order_count++] = g->effects[i];
-    }
+    order_effects(g, true);
+    g->gathering = g->order_count - g->first_effect;
+    order_effects(g, false);
     return AG_OK;
 }
 

@@ -14,16 +14,48 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static ag_err check_finite(const ag_tensor *t)
+static ag_err fail_finite(const ag_tensor *t, int64_t i, const char *more)
 {
-    if (t->rule->effect || t->dtype != AG_REAL || !t->data) return AG_OK;
+    return ag_fail(AG_ERR_DIVERGED, "step %llu: element %lld of %s%s%s%s %s is %g%s",
+                   (unsigned long long)t->graph->step, (long long)i, t->of_gradient ? "gradient op " : "",
+                   ag__op_names[t->op], *t->name ? " in " : "", t->name, ag__shape_text(t),
+                   (double)((const real *)t->data)[i], more);
+}
+
+/* The first element that is not finite; none: t->numel. */
+static int64_t find_not_finite(const ag_tensor *t)
+{
     const real *x = t->data;
     int64_t i = 0;
     while (i < t->numel && isfinite(x[i])) i++;
-    if (i == t->numel) return AG_OK;
-    return ag_fail(AG_ERR_DIVERGED, "step %llu: element %lld of %s%s%s%s %s is %g", (unsigned long long)t->graph->step,
-                   (long long)i, t->of_gradient ? "gradient op " : "", ag__op_names[t->op], *t->name ? " in " : "",
-                   t->name, ag__shape_text(t), (double)x[i]);
+    return i;
+}
+
+static double magnitude(const ag_tensor *t, int64_t i) { return fabs((double)((const real *)t->data)[i]); }
+
+/* What is wrong with the inputs of an effect, all but the last: a number that is not finite, or the largest, which is too large to be
+ * squared and summed. */
+static ag_err check_effect(const ag_tensor *t)
+{
+    const ag_tensor *most = NULL;
+    int64_t at = 0;
+    if (!t->rule->fails || !t->rule->fails(t)) return AG_OK;
+    for (int j = 0; j < t->inputs - 1; j++) {
+        const ag_tensor *x = t->in[j];
+        const int64_t bad = find_not_finite(x);
+        if (bad < x->numel) return fail_finite(x, bad, "");
+        for (int64_t i = 0; i < x->numel; i++)
+            if (!most || magnitude(x, i) > magnitude(most, at)) most = x, at = i;
+    }
+    return most ? fail_finite(most, at, ", too large to be squared") : AG_OK;
+}
+
+static ag_err check_finite(const ag_tensor *t)
+{
+    if (t->rule->effect) return check_effect(t);
+    if (t->dtype != AG_REAL || !t->data) return AG_OK;
+    const int64_t i = find_not_finite(t);
+    return i < t->numel ? fail_finite(t, i, "") : AG_OK;
 }
 
 /* ---- poison ------------------------------------------------------------------------------------------------------
@@ -121,10 +153,10 @@ static ag_err run_node(ag_tensor *t)
     return g->anomaly ? check_finite(t) : AG_OK;
 }
 
-static ag_err run_order(ag_graph *g)
+static ag_err run_order(ag_graph *g, int from, int to)
 {
-    poison_arena(g);
-    for (int i = 0; i < g->order_count; i++) {
+    if (!from) poison_arena(g);
+    for (int i = from; i < to; i++) {
         ag_tensor *t = g->order[i];
         poison_before(t);
         const ag_err err = ag__runs(t) ? run_node(t) : AG_OK;
@@ -134,25 +166,48 @@ static ag_err run_order(ag_graph *g)
     return AG_OK;
 }
 
-static ag_err run_nodes(ag_graph *g, uint64_t step, unsigned groups, bool pure)
+/* The part of the run from where it stands to node number `to`. */
+static ag_err run_until(ag_graph *g, int to)
 {
     if (!g->planned) return ag_fail(AG_ERR_FAILED, "a graph must be planned before it runs");
-    const int threads = ag_cpu_threads();
-    g->step = step;
-    g->groups = groups;
-    g->pure = pure;
+    const int threads = ag_cpu_threads(), from = g->reached;
     if (threads > g->threads) ag_cpu_set_threads(g->threads);
-    const ag_err err = run_order(g);
+    const ag_err err = run_order(g, from, to);
     if (threads > g->threads) ag_cpu_set_threads(threads);
-    if (!err) g->runs += g->profile;
+    g->reached = to;
+    if (!err && to == g->order_count) g->runs += g->profile;
     return err;
 }
 
-ag_err ag_graph_run(ag_graph *g, uint64_t step) { return run_nodes(g, step, ~0u, false); }
+static void begin(ag_graph *g, uint64_t step, unsigned groups, bool pure)
+{
+    g->step = step;
+    g->groups = groups;
+    g->pure = pure;
+    g->reached = 0;
+}
 
-ag_err ag_graph_run_groups(ag_graph *g, uint64_t step, unsigned groups) { return run_nodes(g, step, groups, false); }
+ag_err ag_graph_run(ag_graph *g, uint64_t step) { return ag_graph_run_groups(g, step, ~0u); }
 
-ag_err ag_graph_run_pure(ag_graph *g, uint64_t step) { return run_nodes(g, step, 0, true); }
+ag_err ag_graph_run_groups(ag_graph *g, uint64_t step, unsigned groups)
+{
+    begin(g, step, groups, false);
+    return run_until(g, g->order_count);
+}
+
+ag_err ag_graph_run_first(ag_graph *g, uint64_t step, unsigned groups)
+{
+    begin(g, step, groups, false);
+    return run_until(g, g->first_effect + g->gathering);
+}
+
+ag_err ag_graph_run_rest(ag_graph *g) { return run_until(g, g->order_count); }
+
+ag_err ag_graph_run_pure(ag_graph *g, uint64_t step)
+{
+    begin(g, step, 0, true);
+    return run_until(g, g->order_count);
+}
 
 void ag_graph_anomaly(ag_graph *g, bool on) { g->anomaly = on; }
 

@@ -26,6 +26,7 @@ struct nn_params {
     bool outline;
     text *names;  /* of scopes */
     text *frozen; /* prefixes */
+    text *parts;  /* of models, said by scopes of other names */
     int micro_batches;
     bool batch_statistics;
 };
@@ -64,6 +65,7 @@ void nn_params_free(nn_params *p)
     }
     texts_free(p->names);
     texts_free(p->frozen);
+    texts_free(p->parts);
     free(p->entries);
     free(p);
 }
@@ -103,15 +105,20 @@ void nn_batch_statistics(nn_scope s) { s.params->batch_statistics |= s.training;
 
 bool nn_has_batch_statistics(const nn_params *p) { return p->batch_statistics; }
 
+static bool add_text(text **list, const char *name)
+{
+    const size_t size = strlen(name) + 1;
+    text *t = malloc(sizeof *t + size);
+    if (!t) return false;
+    memcpy(t->name, name, size);
+    t->next = *list;
+    *list = t;
+    return true;
+}
+
 ag_err nn_freeze(nn_params *p, const char *prefix)
 {
-    const size_t size = strlen(prefix) + 1;
-    text *t = malloc(sizeof *t + size);
-    if (!t) return ag_fail(AG_ERR_MEMORY, "out of memory to freeze %s", prefix);
-    memcpy(t->name, prefix, size);
-    t->next = p->frozen;
-    p->frozen = t;
-    return AG_OK;
+    return add_text(&p->frozen, prefix) ? AG_OK : ag_fail(AG_ERR_MEMORY, "out of memory to freeze %s", prefix);
 }
 
 bool nn_is_frozen(const nn_params *p, const char *name)
@@ -121,6 +128,30 @@ bool nn_is_frozen(const nn_params *p, const char *name)
         if (!strncmp(name, t->name, n) && (!name[n] || name[n] == '.')) return true;
     }
     return false;
+}
+
+const char *nn_part_at(const nn_params *p, int i)
+{
+    const text *t = p->parts;
+    while (t && i-- > 0) t = t->next;
+    return t ? t->name : NULL;
+}
+
+static bool is_part(const nn_params *p, const char *name)
+{
+    const text *t = p->parts;
+    while (t && strcmp(t->name, name) != 0) t = t->next;
+    return t;
+}
+
+nn_scope nn_part(nn_scope s, const char *part)
+{
+    const bool frozen = nn_is_frozen(s.params, part);
+    bool known = is_part(s.params, part) || add_text(&s.params->parts, part);
+    if (frozen && !nn_is_frozen(s.params, s.name)) known = known && add_text(&s.params->frozen, s.name);
+    if (!known) ag_graph_fail(s.graph, AG_ERR_MEMORY, "out of memory for the parts of a model");
+    s.training = s.training && !frozen;
+    return s;
 }
 
 /* ---- scopes ------------------------------------------------------------------------------------------------------ */

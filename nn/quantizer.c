@@ -1,5 +1,6 @@
 /* The interface of all quantizers: options checked, projections around them, the table. */
 #include "codebook.h"
+#include "nn/update.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,6 +93,7 @@ nn_quantized nn_quantize(nn_scope s, ag_tensor *z, const nn_quantizer_opt *o, ag
 {
     nn_quantized q = {0};
     if (!z || !checked(s, o)) return q;
+    s = nn_part(s, "quantizer");
     const char *outer = ag_graph_scope(s.graph, s.name);
     if (projects(o)) z = nn_linear(nn_in(s, "project_in"), z, &(nn_linear_opt){.out = channels(o)});
     const ag_precision precision = ag_graph_precision(s.graph, AG_FP32); /* distances and losses */

@@ -7,14 +7,25 @@
 #include <string.h>
 
 #include "nn/networks.h"
+#include "nn/update.h"
 
 static const char *const levels_of[NN_VQVAE2_LEVELS + 1] = {"", "b", "tb", "tmb"}; /* letters, coarsest first */
 
-static nn_scope part(nn_scope s, const char *what, char level)
+static nn_scope scope_of(nn_scope s, const char *what, char level)
 {
     char name[32];
     snprintf(name, sizeof name, "%s_%c", what, level);
     return nn_in(s, name);
+}
+
+static nn_scope encoder_at(nn_scope s, const char *what, char level)
+{
+    return nn_part(scope_of(s, what, level), "encoder");
+}
+
+static nn_scope decoder_at(nn_scope s, const char *what, char level)
+{
+    return nn_part(scope_of(s, what, level), "decoder");
 }
 
 /* x + conv.3(relu(conv.1(relu(x)))); `relu_out`: the ReLU that follows the last block is fused. */
@@ -67,7 +78,7 @@ static ag_tensor *join(nn_scope s, char coarser, ag_tensor *coarse, ag_tensor *f
 {
     if (!coarse) return fine;
     const nn_conv2d_opt up = {.out = ag_dim(fine, -1), .kernel = 4, .stride = 2, .pad = 1};
-    ag_tensor *both[2] = {nn_conv2d_transposed(part(s, "upsample", coarser), coarse, &up), fine};
+    ag_tensor *both[2] = {nn_conv2d_transposed(decoder_at(s, "upsample", coarser), coarse, &up), fine};
     return ag_concat(2, both, -1);
 }
 
@@ -91,18 +102,19 @@ nn_vqvae2_encoded nn_vqvae2_encode(nn_scope s, ag_tensor *x, const nn_vqvae2_opt
     }
     for (int i = o->levels - 1; i >= 0; i--) {
         const bool bottom = i == o->levels - 1;
-        e.features[i] = encoder(part(s, "enc", level[i]), bottom ? x : e.features[i + 1], bottom ? 4 : 2, o);
+        e.features[i] = encoder(encoder_at(s, "enc", level[i]), bottom ? x : e.features[i + 1], bottom ? 4 : 2, o);
     }
     ag_tensor *sum = NULL;
     for (int i = 0; i < o->levels; i++) {
         ag_tensor *h = e.features[i];
         if (i) {
-            ag_tensor *above = decoder(part(s, "dec", level[i - 1]), sum, 2, nn_quantizer_dim(&o->quantizer[i]), o);
+            ag_tensor *above =
+                decoder(decoder_at(s, "dec", level[i - 1]), sum, 2, nn_quantizer_dim(&o->quantizer[i]), o);
             h = ag_concat(2, (ag_tensor *[]){above, h}, -1);
         }
         const nn_conv2d_opt to_z = {.out = nn_quantizer_width(&o->quantizer[i]), .kernel = 1};
-        h = nn_conv2d(part(s, "quantize_conv", level[i]), h, &to_z);
-        e.q[i] = nn_quantize(part(s, "quantize", level[i]), h, &o->quantizer[i], step);
+        h = nn_conv2d(encoder_at(s, "quantize_conv", level[i]), h, &to_z);
+        e.q[i] = nn_quantize(scope_of(s, "quantize", level[i]), h, &o->quantizer[i], step);
         if (i < o->levels - 1) sum = join(s, i ? level[i - 1] : 0, sum, e.q[i].latents);
     }
     return e;
@@ -114,5 +126,5 @@ ag_tensor *nn_vqvae2_decode(nn_scope s, ag_tensor *const *latents, const nn_vqva
     const char *level = levels_of[o->levels];
     ag_tensor *sum = NULL;
     for (int i = 0; i < o->levels; i++) sum = join(s, i ? level[i - 1] : 0, sum, latents[i]);
-    return decoder(nn_in(s, "dec"), sum, 4, o->channels, o);
+    return decoder(nn_part(nn_in(s, "dec"), "decoder"), sum, 4, o->channels, o);
 }

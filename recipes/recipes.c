@@ -50,9 +50,10 @@ static const option rows[] = {
     OPTION_REAL(struct train_options, average, 0, 0.9999999, "Polyak, Juditsky 1992",
                 "decay of averages of the weights, that eval, encode, decode and reconstruct then use; at first "
                 "(1 + t) / (10 + t) if that is less (0: none)"),
-    OPTION_TEXT(struct train_options, freeze, "ours",
-                "parts that do not learn, by the first words of their names: encoder,quantizer; nor do codebooks or "
-                "statistics in them follow the data"),
+    OPTION_TEXT(
+        struct train_options, freeze, "ours",
+        "parts that do not learn: encoder, quantizer, decoder, or the first words of names; nor do codebooks or "
+        "statistics in them follow the data"),
     ROW_INT(rollback, 0, 100,
             "times in 1,000 steps that a run goes back to its last checkpoint when a loss or gradient is not finite, "
             "and on "

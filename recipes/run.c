@@ -1,4 +1,5 @@
 /* Building the graph of a run from a recipe, in each of its modes. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,12 +187,37 @@ static unsigned groups(const run *r, int64_t step, int micro)
     return bits;
 }
 
+static run_fault find_fault(const run *r, int64_t step, int micro)
+{
+    for (int i = 0; i < r->n_phases; i++)
+        if (!isfinite(ag_value(r->phases[i].total))) return (run_fault){"loss", r->phases[i].o.name};
+    for (int i = 0; i < r->n_phases && micro == r->micro_batches - 1; i++) {
+        const run_phase_entry *p = &r->phases[i];
+        if (p->norm && step >= p->o.start && !isfinite(ag_value(p->norm))) return (run_fault){"gradient", p->o.name};
+    }
+    return (run_fault){0};
+}
+
+static uint64_t key(const run *r, int64_t step, int micro) { return (uint64_t)(step * r->micro_batches + micro); }
+
 ag_err run_step(run *r, int64_t step, int micro)
 {
     const opt_schedule schedule = run_schedule(r);
     *(real *)ag_data(r->rate) = (real)opt_rate(&schedule, step + 1);
     *(real *)ag_data(r->update) = (real)(step + 1);
-    return ag_graph_run_groups(r->graph, (uint64_t)(step * r->micro_batches + micro), groups(r, step, micro));
+    r->fault = (run_fault){0};
+    const ag_err err = ag_graph_run_first(r->graph, key(r, step, micro), groups(r, step, micro));
+    if (err) return err;
+    r->fault = find_fault(r, step, micro);
+    return r->fault.what ? AG_OK : ag_graph_run_rest(r->graph);
+}
+
+ag_err run_look(run *r, int64_t step, int micro)
+{
+    ag_graph_anomaly(r->graph, true);
+    const ag_err err = ag_graph_run_pure(r->graph, key(r, step, micro));
+    if (err) return err; /* else it is in a norm; sums over micro-batches have been made and are not added to again */
+    return ag_graph_run_first(r->graph, key(r, step, micro), groups(r, step, micro) & ~(1u << NN_EACH_RUN));
 }
 
 /* ---- for build functions -------------------------------------------------------------------------------------------- */

@@ -80,6 +80,11 @@ typedef struct run_backoff {
     int64_t start;    /* updates before the loss has any weight */
 } run_backoff;
 
+/* What of a step is not finite; `what` NULL: all is. */
+typedef struct run_fault {
+    const char *what, *phase; /* "loss" or "gradient", of which phase (NULL: the only one) */
+} run_fault;
+
 struct run {
     const recipe *recipe;
     const void *options; /* borrowed */
@@ -116,6 +121,7 @@ struct run {
     int n_starts;
     run_phase_entry phases[RUN_PHASES];
     int n_phases;
+    run_fault fault; /* of the last run_step */
     run_backoff backoff;
 };
 
@@ -138,8 +144,11 @@ void run_level_name(const run *r, int q, char out[RUN_BOOK_NAME]);
 opt_schedule run_schedule(const run *r);
 /* Micro-batch `micro` (0 .. micro_batches - 1) of training step `step` (from 0). The last one updates: by the mean of the gradients of
  * all, which for losses that are means is the gradient of the batch micro_batches times as large; codebook averages take the
- * counts and sums of all. Statistics of batch normalisation are those of each micro-batch. */
+ * counts and sums of all. Statistics of batch normalisation are those of each micro-batch. If a loss or a gradient is not finite,
+ * r->fault says so, and no weight and no codebook has changed. */
 ag_err run_step(run *r, int64_t step, int micro);
+/* After such a step: computes it again, without effects, with anomaly detection, which it leaves on. AG_ERR_DIVERGED names the tensor. */
+ag_err run_look(run *r, int64_t step, int micro);
 
 /* ---- for build functions -------------------------------------------------------------------------------------------- */
 

@@ -10,7 +10,7 @@ n=$#
 for setting; do set -- "$@" --set "$setting"; done
 shift "$n"
 mkdir -p "$folder"
-for recipe in vae vqvae vqvae2 vqgan rqvae hqvae var-tokenizer vitvqgan dvae; do
+for recipe in vqvae vqvae2 dvae vqgan rqvae hqvae var-tokenizer vitvqgan vae; do
     case $recipe in
     vqgan | rqvae | hqvae | var-tokenizer | vitvqgan)
         more="--set disc_start=$((steps * 2 / 3)) --set gan_start=$((steps * 2 / 3 + steps / 30)) --set gan_ramp=$((steps / 10))" ;;

@@ -40,30 +40,17 @@ static const char *engine_message(void)
     return colon ? colon + 2 : text;
 }
 
-/* The step is run again to see which tensor is the first. */
-static ag_err name_tensor(trainer *t, int micro, const char *what, const char *phase)
-{
-    char where[512] = "";
-    ag_graph *g = t->train->graph;
-    ag_graph_anomaly(g, true);
-    if (ag_graph_run_pure(g, (uint64_t)(t->step * t->train->micro_batches + micro)))
-        snprintf(where, sizeof where, " (%s)", engine_message());
-    ag_graph_anomaly(g, t->config->anomaly);
-    snprintf(t->fault, sizeof t->fault, "step %lld: the %s%s%s is not finite%s", (long long)t->step + 1, what,
-             phase ? " of " : "", phase ? phase : "", where);
-    return diverged(t);
-}
-
+/* A step that is refused is computed again to see which tensor is the first. */
 ag_err train_check_run(trainer *t, int micro)
 {
-    const run *r = t->train;
-    for (int i = 0; i < r->n_phases; i++)
-        if (!isfinite(ag_value(r->phases[i].total))) return name_tensor(t, micro, "loss", r->phases[i].o.name);
-    if (micro < r->micro_batches - 1) return AG_OK;
-    for (int i = 0; i < r->n_phases; i++)
-        if (r->phases[i].norm && !isfinite(ag_value(r->phases[i].norm)))
-            return name_tensor(t, micro, "gradient", r->phases[i].o.name);
-    return AG_OK;
+    char where[512] = "";
+    const run_fault *fault = &t->train->fault;
+    if (!fault->what) return AG_OK;
+    if (run_look(t->train, t->step, micro)) snprintf(where, sizeof where, " (%s)", engine_message());
+    ag_graph_anomaly(t->train->graph, t->config->anomaly);
+    snprintf(t->fault, sizeof t->fault, "step %lld: the %s%s%s is not finite%s", (long long)t->step + 1, fault->what,
+             fault->phase ? " of " : "", fault->phase ? fault->phase : "", where);
+    return diverged(t);
 }
 
 ag_err train_check_weights(trainer *t)

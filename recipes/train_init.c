@@ -40,9 +40,19 @@ static bool is_in(const char *name, const char *part)
     return !strncmp(name, part, n) && (!name[n] || name[n] == '.');
 }
 
-/* "encoder, quantizer, decoder" */
+static bool has_parameters(const trainer *t, const char *part)
+{
+    for (int i = 0; i < nn_params_count(t->params); i++) {
+        const nn_param *p = nn_params_at(t->params, i);
+        if (p->kind != NN_OPTIMIZER && is_in(p->name, part)) return true;
+    }
+    return false;
+}
+
+/* "encoder, quantizer, decoder": the first words of the names, then parts that are called otherwise there. */
 static void list_parts(const trainer *t, char *out, size_t size)
 {
+    const char *part;
     size_t used = 0;
     out[0] = 0;
     for (int i = 0; i < nn_params_count(t->params); i++) {
@@ -56,18 +66,24 @@ static void list_parts(const trainer *t, char *out, size_t size)
         if (!known && used < size)
             used += (size_t)snprintf(out + used, size - used, "%s%.*s", used ? ", " : "", n, p->name);
     }
+    for (int i = 0; (part = nn_part_at(t->params, i)); i++)
+        if (!has_parameters(t, part) && used < size)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", part);
 }
 
 static ag_err check_part(const trainer *t, const char *part)
 {
     char parts[256];
+    const char *said;
+    for (int i = 0; (said = nn_part_at(t->params, i)); i++)
+        if (!strcmp(said, part)) return AG_OK;
     for (int i = 0; i < nn_params_count(t->params); i++) {
         const nn_param *p = nn_params_at(t->params, i);
         if (p->kind == NN_BUFFER && !strcmp(p->name, part))
             return ag_fail(AG_ERR_USAGE, "freeze=%s: follows the layer it belongs to; freeze that: %.*s", part,
                            (int)(strrchr(part, '.') ? strrchr(part, '.') - part : 0), part);
-        if (p->kind != NN_OPTIMIZER && is_in(p->name, part)) return AG_OK;
     }
+    if (has_parameters(t, part)) return AG_OK;
     list_parts(t, parts, sizeof parts);
     return ag_fail(AG_ERR_USAGE, "freeze=%s: no such part; this model has %s", part, parts);
 }

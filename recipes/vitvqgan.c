@@ -151,7 +151,7 @@ static decoded decode_latents(run *r, const struct vitvqgan *o, ag_tensor *laten
 {
     const nn_vit_opt net = decoder_network(o, r);
     ag_tensor *parts[2] = {NULL, NULL};
-    ag_tensor *h = linear(nn_in(r->root, "post_quant"), latents, net.width);
+    ag_tensor *h = linear(nn_part(nn_in(r->root, "post_quant"), "decoder"), latents, net.width);
     ag_tensor *out = nn_vit_decoder(nn_in(r->root, "decoder"), h, &net);
     if (!(o->logit_laplace > 0)) return (decoded){.out = out, .y = out};
     ag_split(out, -1, 2, NULL, parts);
@@ -165,7 +165,7 @@ static void build(run *r, const void *options)
     const nn_vit_opt net = encoder_network(o, r);
     ag_tensor *x = r->images; /* [N,H,W,C] in 0 .. 1 */
     ag_tensor *h = nn_vit_encoder(nn_in(r->root, "encoder"), x, &net);
-    h = linear(nn_in(r->root, "pre_quant"), h, quantizer_width(&o->a.q));
+    h = linear(nn_part(nn_in(r->root, "pre_quant"), "encoder"), h, quantizer_width(&o->a.q));
     const decoded d = decode_latents(r, o, quantize(r, &o->a.q, "quantizer", h));
     ag_tensor *pixels = ag_scale(nn_mse(d.y, x), o->l2);
     if (d.log_scale) {

@@ -101,13 +101,13 @@ ag_tensor *vqgan_network_encode(run *r, const V *o, ag_tensor *x, int64_t width,
 {
     const nn_vqgan_opt net = network(o, r->build.image.channels, halving);
     ag_tensor *h = nn_vqgan_encoder(nn_in(r->root, "encoder"), x, &net);
-    return around(nn_in(r->root, "quant_conv"), o, h, width);
+    return around(nn_part(nn_in(r->root, "quant_conv"), "encoder"), o, h, width);
 }
 
 ag_tensor *vqgan_network_decode(run *r, const V *o, ag_tensor *q, bool halving)
 {
     const nn_vqgan_opt net = network(o, r->build.image.channels, halving);
-    ag_tensor *h = around(nn_in(r->root, "post_quant_conv"), o, q, o->z_channels);
+    ag_tensor *h = around(nn_part(nn_in(r->root, "post_quant_conv"), "decoder"), o, q, o->z_channels);
     return nn_vqgan_decoder(nn_in(r->root, "decoder"), h, &net);
 }
 

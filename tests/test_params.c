@@ -211,6 +211,24 @@ static void what_is_frozen_is_not_trained(void **state)
     end(&t);
 }
 
+static void a_part_is_frozen_under_any_name(void **state)
+{
+    (void)state;
+    setup t = begin(true);
+    ag_tensor *x = zeros(t.g, 2, (int64_t[]){3, 4}), *w[8];
+    assert_int_equal(nn_freeze(t.p, "encoder"), AG_OK);
+    assert_false(nn_part(nn_in(t.s, "before"), "encoder").training);
+    assert_true(nn_part(nn_in(t.s, "behind"), "decoder").training);
+    nn_batch_norm(nn_in(t.s, "before.norm"), x, NULL);
+    nn_batch_norm(nn_in(t.s, "behind.norm"), x, NULL);
+    assert_int_equal(nn_trainable(t.p, t.g, NULL, w, 8), 2);
+    assert_string_equal(ag_name(w[0]), "behind.norm.weight");
+    assert_string_equal(nn_part_at(t.p, 0), "decoder");
+    assert_string_equal(nn_part_at(t.p, 1), "encoder");
+    assert_null(nn_part_at(t.p, 2));
+    end(&t);
+}
+
 static void an_outline_has_shapes_and_no_memory(void **state)
 {
     (void)state;
@@ -323,6 +341,7 @@ int main(void)
         cmocka_unit_test(a_name_has_one_shape),
         cmocka_unit_test(trainable_are_parameters_of_the_graph_by_prefix),
         cmocka_unit_test(what_is_frozen_is_not_trained),
+        cmocka_unit_test(a_part_is_frozen_under_any_name),
         cmocka_unit_test(an_outline_has_shapes_and_no_memory),
         cmocka_unit_test(codebooks_learn_the_same_from_micro_batches),
         cmocka_unit_test(codebooks_that_cannot_learn_are_refused),

@@ -450,6 +450,27 @@ static void what_only_other_groups_need_is_not_computed(void **state)
     }
 }
 
+/* Sums are made first, whatever was built first; the rest may be left out. */
+static void effects_that_do_not_gather_can_be_left_out(void **state)
+{
+    (void)state;
+    ag_graph *g = ag_graph_new(1);
+    ag_tensor *a = ag_state(g, "a", AG_REAL, 0, NULL), *sum = ag_state(g, "sum", AG_REAL, 0, NULL);
+    ag_tensor *last = ag_state(g, "last", AG_REAL, 0, NULL), *one = ag_constant(g, 1, 0, NULL);
+    ag_assign(a, ag_add(a, one));
+    ag_assign_where(last, one, sum);
+    ag_accumulate(1, &sum, &one, 1);
+    assert_int_equal(ag_graph_plan(g, NULL), AG_OK);
+    assert_int_equal(ag_graph_run_first(g, 0, ~0u), AG_OK);
+    assert_true(ag_value(a) == 0 && ag_value(sum) == 1 && ag_value(last) == 0);
+    assert_int_equal(ag_graph_run_first(g, 1, ~0u), AG_OK);
+    assert_int_equal(ag_graph_run_rest(g), AG_OK);
+    assert_true(ag_value(a) == 1 && ag_value(sum) == 2 && ag_value(last) == 2);
+    assert_int_equal(ag_graph_run(g, 2), AG_OK);
+    assert_true(ag_value(a) == 2 && ag_value(sum) == 3 && ag_value(last) == 3);
+    ag_graph_free(g);
+}
+
 static void pullback_is_the_gradient_from_there_on(void **state)
 {
     (void)state;
@@ -492,6 +513,7 @@ int main(void)
         cmocka_unit_test(micro_batches_give_the_gradients_of_the_full_batch),
         cmocka_unit_test(effects_run_in_the_groups_asked_for),
         cmocka_unit_test(what_only_other_groups_need_is_not_computed),
+        cmocka_unit_test(effects_that_do_not_gather_can_be_left_out),
         cmocka_unit_test(pullback_is_the_gradient_from_there_on),
     };
     return cmocka_run_group_tests(tests, two_threads, NULL);

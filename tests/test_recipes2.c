@@ -4,6 +4,7 @@
 
 #include "nn/losses.h"
 #include "recipe.h"
+#include "trainer.h"
 
 static const char *const names[] = {"vae", "vqvae2", "vitvqgan", "dvae"};
 enum { RECIPES = sizeof names / sizeof *names, SOME = 128 };
@@ -334,6 +335,58 @@ static void the_published_network_of_two_levels_takes_a_step(void **state)
     model_free(&m);
 }
 
+/* ---- frozen parts --------------------------------------------------------------------------------------------------------------- */
+
+static void *copy_of(const nn_param *p)
+{
+    const size_t size = (size_t)p->numel * ag_dtype_size(p->dtype);
+    return memcpy(test_malloc(size), p->data, size);
+}
+
+/* Whatever their scopes are called: all that leads from the image to the codes stands still, all behind it learns. */
+static void check_frozen(const recipe *card, const char *more)
+{
+    static const char *const still[] = {"enc", "quant", "pre_quant"};
+    char settings[256];
+    void *before[SOME * 4] = {0};
+    snprintf(settings, sizeof settings, "freeze=encoder,quantizer batch=2 warmup=0 %s", more);
+    model_of m = {.recipe = card, .params = nn_params_new(1), .options = recipe_options_new(card)};
+    assert_int_equal(recipe_preset_apply(card, m.options, "tiny"), AG_OK);
+    if (option_assign_all(card->options, m.options, settings, "test")) fail_msg("%s", ag_error_message());
+    assert_int_equal(train_freeze(m.options, m.params), AG_OK);
+    run *r = ready(&m, RUN_TRAIN, 32, 32, 0);
+    const trainer t = {.o = m.options, .params = m.params, .train = r};
+    if (train_check_frozen(&t)) fail_msg("%s: %s", card->name, ag_error_message());
+    const int n = nn_params_count(m.params);
+    assert_true(n <= SOME * 4);
+    for (int i = 0; i < n; i++) before[i] = copy_of(nn_params_at(m.params, i));
+    for (int step = 0; step < 2; step++) assert_int_equal(run_step(r, step, 0), AG_OK);
+    for (int i = 0; i < n; i++) {
+        const nn_param *p = nn_params_at(m.params, i);
+        bool kept = false;
+        for (size_t j = 0; j < sizeof still / sizeof *still; j++) kept |= !strncmp(p->name, still[j], strlen(still[j]));
+        const bool same = !memcmp(before[i], p->data, (size_t)p->numel * ag_dtype_size(p->dtype));
+        const bool moves = p->kind == NN_PARAMETER && !kept && strncmp(p->name, "discriminator.", 14) != 0;
+        if (kept && !same) fail_msg("%s: %s has changed", card->name, p->name);
+        if (moves && same) fail_msg("%s: %s has not changed", card->name, p->name);
+        test_free(before[i]);
+    }
+    run_free(r);
+    model_free(&m);
+}
+
+static void the_parts_of_every_recipe_can_be_frozen(void **state)
+{
+    (void)state;
+    const recipe *card;
+    for (int i = 0; (card = recipe_at(i)); i++) {
+        if (!card->decode) continue; /* no tokenizer */
+        check_frozen(card, "");
+    }
+    check_frozen(recipe_find("vqvae"), "quantizer=finite_scalar codes=0");
+    check_frozen(recipe_find("dvae"), "quantizer=residual depth=2 dim=8");
+}
+
 /* The closed forms of dVAE's schedules, as they are logged. */
 static void the_temperature_and_the_weight_of_kl_follow_their_schedules(void **state)
 {
@@ -405,6 +458,7 @@ int main(void)
         cmocka_unit_test(continuous_latents_have_no_codes),
         cmocka_unit_test(every_recipe_learns_one_batch),
         cmocka_unit_test(the_published_network_of_two_levels_takes_a_step),
+        cmocka_unit_test(the_parts_of_every_recipe_can_be_frozen),
         cmocka_unit_test(the_temperature_and_the_weight_of_kl_follow_their_schedules),
         cmocka_unit_test(contradictions_are_refused_with_the_arithmetic),
     };

@@ -179,6 +179,27 @@ static void without_rollback_the_first_stops_the_run(void **state)
     assert_non_null(strstr(ag_error_message(), " is -inf)"));
 }
 
+/* Whatever the codebook learns by, what is named is a tensor of a layer, with its scope, and not the loss that was found to be finite. */
+static void a_gradient_that_is_too_large_is_named(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {"codebook=gradient", "codebook=ema", "codebook=gradient accumulate=2 batch=4"};
+    for (int i = 0; i < 3; i++)
+        for (int rollback = 0; rollback < 2; rollback++) {
+            char name[32], settings[256];
+            snprintf(name, sizeof name, "large-%d-%d", i, rollback);
+            snprintf(
+                settings, sizeof settings,
+                "hidden=32 residual=16 blocks=2 dim=16 codes=32 batch=8 start=kmeans restart=0.1 lr=5 optimizer=sgd "
+                "rollback=%d %s",
+                rollback, rules[i]);
+            assert_int_equal(go(recipe_find("vqvae"), name, data, settings, 60, false), AG_ERR_DIVERGED);
+            const char *message = ag_error_message(), *where = strstr(message, "gradient is not finite (element ");
+            if (!where || (!strstr(where, "encoder.") && !strstr(where, "decoder.") && !strstr(where, "quantizer.")))
+                fail_msg("%s: %s", rules[i], message);
+        }
+}
+
 /* A learning rate that no order of images survives. */
 static void a_run_that_always_fails_stops_and_keeps_its_checkpoint(void **state)
 {
@@ -212,6 +233,7 @@ int main(void)
         cmocka_unit_test(micro_batches_go_back_as_well),
         cmocka_unit_test(a_gradient_that_is_not_finite_is_one_too),
         cmocka_unit_test(without_rollback_the_first_stops_the_run),
+        cmocka_unit_test(a_gradient_that_is_too_large_is_named),
         cmocka_unit_test(a_run_that_always_fails_stops_and_keeps_its_checkpoint),
     };
     return cmocka_run_group_tests(tests, setup, remove_folder);

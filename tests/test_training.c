@@ -286,6 +286,35 @@ static void no_update_with_a_gradient_that_is_not_finite(void **state)
     }
 }
 
+/* Losses that are finite, gradients whose squares are not: nothing happens either, also not to what follows averages. */
+static void nothing_follows_a_step_that_is_refused(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"codebook=ema batch=8", "codebook=ema batch=4 accumulate=2",
+                                        "codebook=gradient restart=0.1 batch=8 average=0.9",
+                                        "codebook=ema debias=true batch=8"};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int with_loss = 0; with_loss < 2; with_loss++) {
+            model_of m = model_new(cases[c]), fresh = model_new(cases[c]);
+            model_build(&m), model_build(&fresh);
+            const char *const changed = "decoder.up.1.weight";
+            nn_param *p = nn_params_find(m.params, changed);
+            for (int64_t i = 0; i < p->numel; i++) ((real *)p->data)[i] *= (real)(with_loss ? 1e25 : 1e16);
+            model_step(&m, 0);
+            assert_true(!with_loss == !!isfinite(ag_value(m.run->phases[0].total)));
+            assert_true(!isfinite(ag_value(m.run->phases[0].norm)));
+            assert_string_equal(m.run->fault.what, with_loss ? "loss" : "gradient");
+            for (int i = 0; i < nn_params_count(m.params); i++) {
+                const char *name = nn_params_at(m.params, i)->name;
+                if (begins(name, "optimizer.sum.") || strstr(name, changed)) continue;
+                if (difference(&m, &fresh, name) != 0) fail_msg("%s: %s has changed", cases[c], name);
+            }
+            assert_int_equal(run_look(m.run, 0, m.run->micro_batches - 1), AG_ERR_DIVERGED);
+            assert_non_null(strstr(ag_error_message(), with_loss ? " mse [] is inf" : "coder."));
+            model_free(&m), model_free(&fresh);
+        }
+}
+
 /* ---- phases -------------------------------------------------------------------------------------------------------- */
 
 /* A model of two parts that pull at each other: a wants to be the mean of the images, b wants to be a. */
@@ -379,6 +408,7 @@ int main(void)
         cmocka_unit_test(contradicting_options_are_refused),
         cmocka_unit_test(averages_follow_the_weights),
         cmocka_unit_test(no_update_with_a_gradient_that_is_not_finite),
+        cmocka_unit_test(nothing_follows_a_step_that_is_refused),
         cmocka_unit_test(phases_move_their_own_parameters_at_their_own_rate),
         cmocka_unit_test(a_phase_that_begins_later_begins_afresh),
         cmocka_unit_test(a_parameter_belongs_to_one_phase),

@@ -176,10 +176,16 @@ ag_err ag_graph_run(ag_graph *g, uint64_t step);
  * runs with groups 1u << 0, then one with all (opt_accumulate in optim/optim.h). */
 ag_err ag_graph_run_groups(ag_graph *g, uint64_t step, unsigned groups);
 
+/* The same in two halves, so that losses and gradients can be looked at before anything follows from them. The first computes all that
+ * the effects of `groups` need, and has only those effects that gather gradients (ag_accumulate, the norm of ag_update_options); the
+ * rest, which may be left out, are the other effects. */
+ag_err ag_graph_run_first(ag_graph *g, uint64_t step, unsigned groups);
+ag_err ag_graph_run_rest(ag_graph *g);
+
 /* The same without the effects: states stay as they are, all else is computed. (Groups 0 also leaves out what only effects need.) */
 ag_err ag_graph_run_pure(ag_graph *g, uint64_t step);
 
-/* Anomaly detection: check every real tensor after its node has run. */
+/* Anomaly detection: check every real tensor after its node has run, and gradients whose norm is asked for. */
 void ag_graph_anomaly(ag_graph *g, bool on);
 
 /* ---- to be seen ----------------------------------------------------------------------------------------------- */

@@ -374,7 +374,7 @@ void ag_sgd(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor 
             const ag_sgd_options *o);
 void ag_lion(int n, ag_tensor *const *params, ag_tensor *const *grads, ag_tensor *const *m, ag_tensor *rate,
              const ag_lion_options *o);
-/* sums[i] += factor * values[i]; the sums are states. */
+/* sums[i] += factor * values[i], before other effects; the sums are states. */
 void ag_accumulate(int n, ag_tensor *const *sums, ag_tensor *const *values, double factor);
 /* means[i] = d means[i] + (1 - d) values[i], d = decay or, with warmup, min(decay, (1 + t) / (10 + t)), t the value of step [] from
  * 1 (NULL: without warm-up); the means are states. Values that are states are read after the effects made before, and several averages

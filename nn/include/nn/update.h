@@ -34,4 +34,11 @@ ag_tensor *nn_update_sum(nn_scope s, const char *name, ag_tensor *x);
 ag_err nn_freeze(nn_params *p, const char *prefix);
 bool nn_is_frozen(const nn_params *p, const char *name);
 
+/* Says that the scope, whatever it is called, belongs to the part `part` of its model: "encoder", "quantizer" or "decoder". Freezing the
+ * part freezes it. Returns s, no longer a training scope if it is frozen. Quantizers say it themselves (nn_quantize), with parameters
+ * or without. */
+nn_scope nn_part(nn_scope s, const char *part);
+/* The parts that have been said; NULL past the last. */
+const char *nn_part_at(const nn_params *p, int i);
+
 #endif
