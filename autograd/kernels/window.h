@@ -73,22 +73,31 @@ K_INLINE kv window_pixel(const window *o, int i, int64_t at, int64_t channel, in
     return some;
 }
 
-/* y = f applied to both axes of the window's pixels: in x in -> out x out. */
+/* A transform of one axis. */
 typedef void window_side(const kv *x, kv *y);
 
+/* f of the pixels of column j; zeros outside the image. */
+K_INLINE void window_line(window_side *f, const int in, const window *o, int j, int64_t channel, int64_t lanes,
+                          kv line[WINDOW])
+{
+    int64_t at;
+    kv x[WINDOW];
+    for (int i = 0; i < WINDOW; i++) line[i] = (kv){0};
+    if (!window_column(o, j, &at)) return;
+#pragma GCC unroll 6
+    for (int i = 0; i < in; i++) x[i] = window_pixel(o, i, at, channel, lanes);
+    f(x, line);
+}
+
+/* y = f applied to both axes of the window's pixels: in x in -> out x out. */
 K_INLINE void window_transform(window_side *f, const int in, const int out, const window *o, int64_t channel,
                                int64_t lanes, kv y[WINDOW][WINDOW])
 {
     kv half[WINDOW][WINDOW];
 #pragma GCC unroll 6
     for (int j = 0; j < in; j++) {
-        int64_t at;
-        kv x[WINDOW], line[WINDOW] = {0};
-        if (window_column(o, j, &at)) {
-#pragma GCC unroll 6
-            for (int i = 0; i < in; i++) x[i] = window_pixel(o, i, at, channel, lanes);
-            f(x, line);
-        }
+        kv line[WINDOW];
+        window_line(f, in, o, j, channel, lanes, line);
 #pragma GCC unroll 6
         for (int i = 0; i < out; i++) half[i][j] = line[i];
     }
@@ -104,13 +113,8 @@ K_INLINE void window_lines(window_side *f, const int in, const int out, const in
     kv first[WINDOW], second[WINDOW], y[WINDOW];
 #pragma GCC unroll 6
     for (int j = 0; j < in; j++) {
-        int64_t at;
-        kv x[WINDOW], line[WINDOW] = {0};
-        if (window_column(o, j, &at)) {
-#pragma GCC unroll 6
-            for (int i = 0; i < in; i++) x[i] = window_pixel(o, i, at, channel, lanes);
-            f(x, line);
-        }
+        kv line[WINDOW];
+        window_line(f, in, o, j, channel, lanes, line);
         first[j] = line[a], second[j] = line[b];
     }
     f(first, y);
